@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 
 from audit_app import canonical, keys, log_events, log_name, tree
+from audit_app.batches import leaves_of
 from audit_app.bundle_selection import ACCESS_REQUEST, LOG, PERIOD, BundledShard, EvidenceScope, UnsignedShard, choose
 from audit_app.checkpoint_history import older
 from audit_app.models import AuditEntry, LogKey, Witness
@@ -140,15 +141,19 @@ class _Seen:
         self.frontier = tiles.frontier(part.start) if part.is_contiguous and part.count else Frontier()
 
     def lines(self, progress: Callable[[int], None]) -> Iterator[bytes]:
-        for batch in self.part.batches():
-            bodies = [bytes(entry.canonical) for entry in batch]
-            for entry, body in zip(batch, bodies, strict=True):
-                leaf = tree.leaf(body)
-                if leaf != bytes(entry.leaf_hash):
-                    self.found(entry.seq - self.part.first_seq)
-                if self.part.is_contiguous:
-                    self.frontier.append(leaf)
-            yield b"".join(body + b"\n" for body in bodies)
+        if self.part.is_contiguous:
+            batches = self.part.bodies()
+        else:
+            found = self.part.batches()
+            batches = ([(one.seq, bytes(one.canonical), bytes(one.leaf_hash)) for one in each] for each in found)
+        for batch in batches:
+            leaves = leaves_of([body for _seq, body, _leaf in batch])
+            if leaves != [leaf for _seq, _body, leaf in batch]:
+                bad = (seq for leaf, (seq, _body, stored) in zip(leaves, batch, strict=True) if leaf != stored)
+                self.found(next(bad) - self.part.first_seq)
+            if self.part.is_contiguous:
+                self.frontier.extend(leaves)
+            yield b"".join(body + b"\n" for _seq, body, _leaf in batch)
             progress(len(batch))
 
     def found(self, index: int) -> None:

@@ -53,9 +53,7 @@ class Tiles:
         found = [hashes[at : at + _HASH] for at in range(start, start + (_HASH << height), _HASH)]
         if len(found[-1]) != _HASH:
             raise MissingTile(f"tile {place} of shard {self.shard} is too short")
-        while len(found) > 1:
-            found = [tree.node(found[at], found[at + 1]) for at in range(0, len(found), 2)]
-        return found[0]
+        return tree.root_of_subtree(found)
 
     def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
         """Return the hash of each range. All tiles are read with one query."""

@@ -51,8 +51,22 @@ class Frontier:
         self.size += 1
 
     def extend(self, leaf_hashes: Iterable[bytes]) -> None:
-        for each in leaf_hashes:
-            self.append(each)
+        """Append these leaves. Complete subtrees of many leaves are computed level by level, which is faster."""
+        added, start = list(leaf_hashes), 0
+        while start < len(added):
+            # The largest subtree that may begin here, and that these leaves fill.
+            aligned = self.size & -self.size or len(added)
+            width = 1 << (min(aligned, len(added) - start).bit_length() - 1)
+            self._push(root_of_subtree(added[start : start + width]), width)
+            start += width
+
+    def _push(self, subtree: bytes, width: int) -> None:
+        """Append a complete subtree of `width` leaves. The size must be a multiple of `width`."""
+        carried, count = subtree, self.size // width
+        while count & 1:
+            carried, count = node(self.hashes.pop(), carried), count >> 1
+        self.hashes.append(carried)
+        self.size += width
 
     def root(self) -> bytes:
         if not self.hashes:
@@ -64,6 +78,15 @@ class Frontier:
 
     def copy(self) -> Frontier:
         return Frontier(self.size, self.hashes)
+
+
+def root_of_subtree(hashes: Sequence[bytes]) -> bytes:
+    """Return the root over these hashes. Their number must be a power of two."""
+    sha256, level = hashlib.sha256, hashes
+    while len(level) > 1:
+        pairs = b"".join(level)
+        level = [sha256(b"\x01" + pairs[at : at + 64]).digest() for at in range(0, len(pairs), 64)]
+    return level[0]
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:

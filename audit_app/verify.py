@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils import dateparse
 
-from audit_app import checkpoints, keys, log_events, notes, queries
+from audit_app import batches, canonical, checkpoints, keys, log_events, notes, queries
 from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogKey
 from audit_app.notes import BadNote, Head, Note
@@ -115,14 +115,8 @@ class Verification:
             return
         end = min(self.size, self.seq + limit)
         signed = self._heads(self.seq, end)
-        rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=self.seq, seq__lt=end).order_by("seq")
-        for entry in rows:
-            if why := next(flaws_of(entry, self.seq, self.last_at), None):
-                return None if self._was_pruned() else self._end(self.seq, why)
-            self.frontier.append(bytes(entry.leaf_hash))
-            self.seq, self.last_at = self.seq + 1, entry.at
-            if (root := signed.get(self.frontier.size)) is not None and root != self.frontier.root():
-                return self._end(self.seq - 1, "the signed root is another one: an entry up to here was changed")
+        if not self._are_good(end, signed) and not self._is_each_good(end, signed):
+            return None
         if self.seq != end:
             return (
                 None if self._was_pruned() else self._end(self.seq, f"missing: the log should have {self.size} entries")
@@ -130,6 +124,36 @@ class Verification:
         if end == self.size:
             self._at_the_end()
         return None
+
+    def _are_good(self, end: int, signed: dict[int, bytes]) -> bool:
+        """Check all entries up to `end` at once. If one may be bad, change nothing and return False."""
+        batch = batches.read(self.tenant_id, self.seq, end)
+        last_at = canonical.instant(self.last_at) if self.last_at else ""
+        if batch.count != end - self.seq or not batches.is_good(batch, self.tenant_id, self.seq, last_at):
+            return False
+        frontier, start = self.frontier.copy(), self.seq - self.first_seq
+        for size in sorted({*signed, end - self.first_seq}):
+            frontier.extend(batch.leaf_hashes[frontier.size - start : size - start])
+            if signed.get(size, root := frontier.root()) != root:
+                return False
+        self.frontier, self.seq = frontier, end
+        self.last_at = dt.datetime.fromisoformat(batch.times[-1]) if batch.times else self.last_at
+        return True
+
+    def _is_each_good(self, end: int, signed: dict[int, bytes]) -> bool:
+        """Check the entries up to `end` one by one, up to the first bad one. Return whether all of them are good."""
+        rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=self.seq, seq__lt=end).order_by("seq")
+        for entry in rows:
+            if why := next(flaws_of(entry, self.seq, self.last_at), None):
+                if not self._was_pruned():
+                    self._end(self.seq, why)
+                return False
+            self.frontier.append(bytes(entry.leaf_hash))
+            self.seq, self.last_at = self.seq + 1, entry.at
+            if (root := signed.get(self.frontier.size)) is not None and root != self.frontier.root():
+                self._end(self.seq - 1, "the signed root is another one: an entry up to here was changed")
+                return False
+        return True
 
     def _was_pruned(self) -> bool:
         """If retention removed entries during this check, skip them and return True. Otherwise return False."""

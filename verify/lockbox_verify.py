@@ -784,7 +784,6 @@ class Rules:
         try:
             self._replay(fact)
         except Bad as flaw:
-            assert flaw.index is not None
             self.flaw = min(self.flaw or flaw, flaw, key=lambda each: each.index or 0)
 
     def _replay(self, fact: Fact) -> None:
