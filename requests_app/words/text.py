@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -36,8 +37,10 @@ def _chip(match: re.Match[str]) -> str:
 
 
 def _reveal(text: str) -> str:
-    # Escaping first is safe: it neither adds nor removes hidden characters.
-    return HIDDEN.sub(_chip, escape(text))
+    # Escaping first is safe: it neither adds nor removes hidden characters. Printable ASCII has none, but some others
+    # that Python calls printable are invisible, for example the Hangul fillers.
+    escaped = html.escape(text)
+    return escaped if escaped.isascii() and escaped.isprintable() else HIDDEN.sub(_chip, escaped)
 
 
 def _link(link: links.Link) -> str:
@@ -82,9 +85,11 @@ def visible_single(text: object) -> SafeString:
 
     So an entry in a list always takes one line.
     """
-    line = '<span class="line-break" title="{}">↵</span>'
-    sign = format_html(line, _("Line break"))
-    joined = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(str(text or "").strip()))
+    lines = _LINE_BREAK.split(str(text or "").strip())
+    joined = _reveal(lines[0])
+    if len(lines) > 1:
+        sign = format_html('<span class="line-break" title="{}">↵</span>', _("Line break"))
+        joined = f" {sign} ".join(map(_reveal, lines))
     return mark_safe(f'<bdi class="visible-line">{joined}</bdi>')  # noqa: S308  every part is escaped
 
 

@@ -187,8 +187,7 @@ class _Words:
 
         An unknown event is shown by its name.
         """
-        pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
-        names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
+        pattern, names = _pattern(pattern_for(self.entry.event, self.detail, self.actor))
         # Django refuses a pattern without names, because it would not be escaped.
         text = format_html(pattern, **{name: self._value(name) for name in names}) if names else escape(pattern)
         if sha := self.detail.get("import_sha"):
@@ -198,7 +197,7 @@ class _Words:
         return format_html("{}. {}", text, self.signed) if self.signed else text
 
     def _value(self, name: str) -> object:
-        return getattr(self, name) if isinstance(vars(type(self)).get(name), property) else self._plain(name)
+        return getattr(self, name) if name in _PROPERTIES else self._plain(name)
 
     def _plain(self, name: str) -> SafeString:
         return _text.visible_single(_str(self.detail, name))
@@ -475,6 +474,24 @@ class _Words:
     def cosigned_within(self) -> str:
         hours = self.detail.get("cosigned_within")
         return _duration(hours * 3600) if isinstance(hours, int) else ""
+
+
+_PROPERTIES = frozenset(name for name, each in vars(_Words).items() if isinstance(each, property))
+
+
+#: By identity and language. The hash of a lazy text would translate it each time. The text itself is kept, too, so that
+#: no other one gets its identity.
+_PATTERNS: dict[tuple[int, str | None], tuple[Promise, str, tuple[str, ...]]] = {}
+
+
+def _pattern(words: Promise) -> tuple[str, tuple[str, ...]]:
+    """Return the words of a declared event in the present language, and the names of its placeholders."""
+    place = id(words), get_language()
+    if place not in _PATTERNS:
+        pattern = str(words)
+        names = tuple({name: None for _before, name, _spec, _conversion in Formatter().parse(pattern) if name})
+        _PATTERNS[place] = words, pattern, names
+    return _PATTERNS[place][1:]
 
 
 @lru_cache(maxsize=1000)

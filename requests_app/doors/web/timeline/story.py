@@ -354,7 +354,7 @@ class Story:
             index=entry.seq - part.first_seq,
             at=entry.at,
             event=entry.event,
-            html=mark_safe(_ICON.sub("", sentence)),  # noqa: S308  what is left was escaped where it was made
+            html=mark_safe(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,  # noqa: S308  what is left was escaped where it was made
             comment=comment,
             reference=about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else "",
             leaf=bytes(entry.leaf_hash).hex(),
