@@ -51,7 +51,7 @@ class StoredBatch(NamedTuple):
     leaf_hashes: tuple[bytes, ...]
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return len(self.seqs)
 
 
@@ -118,14 +118,15 @@ def is_good(batch: StoredBatch, tenant_id: UUID, seq: int, last_at: str) -> bool
 
     The first entry must have the number `seq`. `last_at` is the time of the entry before it, or "".
     """
-    if batch.seqs != tuple(range(seq, seq + batch.count)):
+    if batch.seqs != tuple(range(seq, seq + batch.size)):
         return False
     if not all(map(le, (last_at, *batch.times), batch.times)) or leaves_of(batch.bodies) != [*batch.leaf_hashes]:
         return False
+    columns: tuple[Any, ...] = batch
     # The parsed records of a few entries stay in the processor's cache.
     return all(
-        _are_records_good(StoredBatch(*(column[at : at + _FEW] for column in batch)), tenant_id)
-        for at in range(0, batch.count, _FEW)
+        _are_records_good(StoredBatch(*(column[at : at + _FEW] for column in columns)), tenant_id)
+        for at in range(0, batch.size, _FEW)
     )
 
 

@@ -465,7 +465,7 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None
     seq, past = reading.first_seq + first, reading.first_seq + end
     batch = batches.read(reading.tenant_id, seq, past)
     same = b"".join(batch.leaf_hashes) == hashes[(first - start) * 32 : (end - start) * 32]
-    is_good = same and batch.count == end - first and batches.is_good(batch, reading.tenant_id, seq, "")
+    is_good = same and batch.size == end - first and batches.is_good(batch, reading.tenant_id, seq, "")
     index, last_at = (end if is_good else first), None
     for entry in () if is_good else rows:
         if why := next(flaws_of(entry, reading.first_seq + index, last_at), None):

@@ -129,7 +129,7 @@ class Verification:
         """Check all entries up to `end` at once. If one may be bad, change nothing and return False."""
         batch = batches.read(self.tenant_id, self.seq, end)
         last_at = canonical.instant(self.last_at) if self.last_at else ""
-        if batch.count != end - self.seq or not batches.is_good(batch, self.tenant_id, self.seq, last_at):
+        if batch.size != end - self.seq or not batches.is_good(batch, self.tenant_id, self.seq, last_at):
             return False
         frontier, start = self.frontier.copy(), self.seq - self.first_seq
         for size in sorted({*signed, end - self.first_seq}):

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
-from django.utils.cache import cc_delim_re, patch_vary_headers
+from django.utils.cache import patch_vary_headers
 
 from lockbox_site import logs
 
@@ -49,6 +49,6 @@ def is_compressible(request: HttpRequest, response: HttpResponseBase) -> bool:
         return False
     if getattr(response, "is_secret", False) or logs.SECRET_PATHS.search(request.path):
         return False
-    if "no-transform" in cc_delim_re.split(response.get("Cache-Control", "")):
+    if "no-transform" in re.split(r"\s*,\s*", response.get("Cache-Control", "")):
         return False
     return response.get("Content-Type", "").startswith(TYPES) and len(getattr(response, "content", b"")) >= LEAST

@@ -514,8 +514,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     data = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)} | _practice(detail)
     if event == _SUBMITTED:
         resources = detail.get("resources")
-        found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
-        ids: list[str] = [each for each in found if isinstance(each, str)]
+        rows = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
+        ids: list[str] = [each for each in rows if isinstance(each, str)]
         data |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
         engineer, service, level = detail.get("engineer"), detail.get("service"), detail.get("level")
         of_service = [detail.get(name) for name in ("enforced_by", "service_words")]

@@ -381,7 +381,7 @@ def _read_decisions(row: AccessRequest) -> None:
     # Nobody has decided yet in the first state: each decision there ends it, and is made under this lock.
     decisions._result_cache = [] if row.state == State.PENDING_PROVIDER else _DECISIONS(row=row.pk)
     decisions._prefetch_done = True
-    row._prefetched_objects_cache = {"decisions": decisions}
+    vars(row)["_prefetched_objects_cache"] = {"decisions": decisions}
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:

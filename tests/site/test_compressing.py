@@ -160,7 +160,7 @@ def test_only_these_pages_are_not_compressed(cast: Cast, tmp_path: Path, setting
     settings.CONTENT_ROOT = tmp_path
     fill(tmp_path)
     item = {"id": mail_id()}
-    world, plain, packed = World(cast), set(), set()
+    world, plain, packed = World(cast), set[str](), set[str]()
     paths = [*rows_named(world), *((name, {}) for name in personal_paths())]
     for who in ("ada", "ines", "priya"):
         client = browser(cast, who)

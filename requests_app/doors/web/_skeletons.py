@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from django.template.loader import get_template
 from django.utils.html import conditional_escape
@@ -31,7 +32,7 @@ class Skeleton:
         html = get_template(template).render({"slot": marks, **dict.fromkeys(flags, True)})
         self._parts = _SLOT.split(html)
 
-    def fill(self, values: Mapping[str, object]) -> SafeString:
+    def fill(self, values: Mapping[str, Any]) -> SafeString:
         """Return the HTML with a value in each slot. A value is escaped, unless it is marked as safe."""
         parts = list(self._parts)
         parts[1::2] = [conditional_escape(values[name]) for name in self._parts[1::2]]

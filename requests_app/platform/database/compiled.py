@@ -126,7 +126,7 @@ def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
 
 def update(row: Model, *names: str) -> None:
     """Save these fields of one row, as `save(update_fields=names)` does. No signal is sent."""
-    model = type(row)
+    model: Any = type(row)
     using = router.db_for_write(model)
     connection = connections[using]
     fields = [*(model._meta.get_field(name) for name in names), model._meta.pk]
@@ -159,7 +159,7 @@ def _insert_text(model: type[Model], using: str, count: int, skips_known: bool) 
 def _update_text(model: type[Model], using: str, names: tuple[str, ...]) -> str:
     quoted = connections[using].ops.quote_name
     changed = ", ".join(f"{quoted(str(getattr(model._meta.get_field(name), 'column', '')))} = %s" for name in names)
-    key = quoted(model._meta.pk.column)
+    key = quoted(str(model._meta.pk.column))
     return f"UPDATE {quoted(model._meta.db_table)} SET {changed} WHERE {key} = %s"  # noqa: S608 - names of the model
 
 
