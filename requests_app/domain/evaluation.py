@@ -67,6 +67,8 @@ def _is_storable(text: str) -> bool:
 
     PostgreSQL accepts no zero character, and UTF-8 can't encode one half of a surrogate pair.
     """
+    if text.isascii():
+        return "\0" not in text
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

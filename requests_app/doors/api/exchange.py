@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache, partial
 from json import JSONDecodeError, JSONDecoder
 from types import SimpleNamespace
@@ -48,7 +49,21 @@ _JSON = "application/json"
 #: The content types of nearly all calls.
 USUAL = frozenset({_JSON, f"{_JSON}; charset=utf-8", f"{_JSON};charset=utf-8"})
 _DECODER = JSONDecoder(parse_constant=strict_constant)
-_ENCODER = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class _Encoder(JSONEncoder):
+    """Writes what the framework's encoder writes. The values of nearly all answers are tried first."""
+
+    def default(self, obj: Any) -> Any:
+        if type(obj) is UUID:
+            return str(obj)
+        if type(obj) is datetime:
+            text = obj.isoformat()
+            return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+        return super().default(obj)
+
+
+_ENCODER = _Encoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 Headers = list[tuple[str, str]]
 
