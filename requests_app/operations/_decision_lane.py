@@ -4,7 +4,8 @@ Advice and accesses have a thread each, so advice never waits for the disk. For 
 the logs, reads the facts, judges, writes the entries and commits. Only then does anybody learn an answer. So each
 answered "yes" has its entry. An answer that is lost on its way leaves an entry, and no permission.
 
-**A busy log stops nobody else.** The thread takes only heads that nobody holds. Questions for another head go to a
+**A busy log stops nobody else.** The thread waits only a moment for heads that others hold, as long as a commit of
+another process takes. If that was not enough, it takes only heads that nobody holds. Questions for another head go to a
 second kind of thread, which waits for one log at a time, with all questions for it that have gathered. It waits only
 briefly for a log, and then for the next one. Each time a log was not free, it waits longer.
 
@@ -21,6 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +35,8 @@ from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.deciding import Asked, Decided, Standing, Take, TokenRefused
-from requests_app.domain.errors import Busy, DomainError, SecondFactorRequired
+from requests_app.domain.errors import Busy, DomainError, OutcomeUnknown, SecondFactorRequired
+from requests_app.domain.evaluation import Question, Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Token
 from requests_app.models.callers import Caller, find_callers
@@ -46,12 +49,16 @@ from requests_app.operations._waiting_questions import CROWD, TOO_BUSY, BusyLog,
 from requests_app.platform import outcome
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
-from requests_app.platform.lanes import Lane, LaneFull, wait
+from requests_app.platform.database.turns import TurnRefused
+from requests_app.platform.lanes import GaveUp, Lane, LaneFull, wait
 
 #: How many questions share a transaction, and how many seconds one waits before it is begun.
 MOST, PATIENCE = 128, 5.0
 #: How many threads wait for the logs that others have locked, and for how many seconds the first time.
 WAITERS, SHORTLY = 2, 0.2
+#: For how many seconds the thread for accesses waits for the heads of its portion, and for how many seconds it does not
+#: wait at all after that was not enough.
+MOMENT, NO_MOMENT = 0.02, 1.0
 #: How long the time of a token's use waits for its turn to write (SQLite).
 USE_SECONDS = 0.2
 #: deadlock_detected and lock_not_available (PostgreSQL, appendix A).
@@ -75,6 +82,7 @@ class DecisionLane:
         one = {**limits_of, "most": 1, "patience": float("inf")}
         self._waiters = [Lane[BusyLog](f"access to a busy log {n}", self._wait, **one) for n in range(WAITERS)]
         self._busy: dict[UUID, BusyLog] = {}
+        self._waits_from = 0.0
         self._lock = threading.Lock()
 
     def submit(self, asked: Sequence[Asked]) -> Future[list[Decided]]:
@@ -97,11 +105,24 @@ class DecisionLane:
         has written.
         """
         if not connection.in_atomic_block:
-            return self.submit(asked).result()
+            return self._result(asked)
         call = Call(asked)
         call.begin()
         self._decide([call])
         return call.future.result(0)
+
+    def _result(self, asked: Sequence[Asked]) -> list[Decided]:
+        """Wait for the answers. Only a part of the threads of a web server waits for one log."""
+        future, question = self.submit(asked), asked[0].question
+        if question is not None:
+            try:
+                wait(_log_of(question), future)
+            except (GaveUp, TurnRefused) as error:
+                if future.cancel() or not any(each.is_access for each in asked):
+                    raise Busy(TOO_BUSY) from error
+                # The engine has begun, and may still write the entries.
+                raise OutcomeUnknown from error
+        return future.result()
 
     def answer(self, question: OpenQuestion) -> None:
         """Answer a question about an access, whose caller is authenticated already.
@@ -152,8 +173,7 @@ class DecisionLane:
         for group in _apart(each for each in questions if not each.asked.is_access):
             _tried(group, _advise, _advice_failed)
         for group in _apart(each for each in questions if each.asked.is_access):
-            blocked = _tried(group, lambda some: _record(some, waits=False), _access_failed)
-            self._hand_over(blocked)
+            self._hand_over(_tried(group, self._record_now, _access_failed))
         _note_use(used)
         if any(each.is_access for call in calls for each in call.asked):
             # Not after advice, which never waits for the disk.
@@ -208,6 +228,21 @@ class DecisionLane:
             else:
                 yield OpenQuestion(call=call, place=place, actor=actor, quota=standing, query=query)
 
+    def _record_now(self, group: list[OpenQuestion]) -> Blocked:
+        """Record answers. Wait a moment for heads: another process may be committing, and handing over costs more.
+
+        A head that is held for longer delays one portion, and then nobody for some time.
+        """
+        if monotonic() >= self._waits_from:
+            try:
+                return _record_within(MOMENT, group)
+            except OperationalError as error:
+                if _state(error) != _LOCKED:
+                    raise
+                # Nothing of this transaction was stored.
+                self._waits_from = monotonic() + NO_MOMENT
+        return _record(group, waits=False)
+
     # --- Logs that others have locked ----------------------------------------------------------------------------
 
     def _hand_over(self, blocked: Blocked) -> None:
@@ -242,6 +277,26 @@ class DecisionLane:
                         del self._busy[busy.tenant_id]
                 if not is_over:
                     self._let_wait(busy)
+
+
+def recorded(question: Question, *, actor: Actor) -> Verdict:
+    """Answer one question about an access in this thread, and record the answer. Raise the refusal."""
+    asked = Asked(token_hash="", question=question, is_access=True)
+    query = _query(asked, actor)
+    each = OpenQuestion(call=Call([asked]), place=0, actor=actor, quota=None, query=query)
+    _tried([each], partial(_record, waits=True), _access_failed)
+    if each.refused is not None:
+        raise each.refused
+    assert each.verdict is not None
+    return each.verdict
+
+
+def _log_of(question: Question) -> tuple[str, str, str]:
+    """Return a key for the log that the question needs. Only the database knows the log itself.
+
+    But the same question always needs the same log, so the threads that wait are counted under this.
+    """
+    return "evaluation", question.service, question.tenant or question.resource
 
 
 def _limits() -> bounds.Bounds:
@@ -419,13 +474,16 @@ def _record(group: list[OpenQuestion], *, waits: bool) -> Blocked:
     return blocked
 
 
+def _record_within(seconds: float, group: list[OpenQuestion]) -> Blocked:
+    with bounds.within(replace(bounds.current(), lock_on_server=seconds)):
+        return _record(group, waits=True)
+
+
 def _record_soon(tenant_id: UUID, group: list[OpenQuestion]) -> Blocked:
     """Wait for the log of these questions, as long as they have waited already. If it is not free, nothing is done."""
-    now = bounds.current()
-    longest = min(now.lock_on_server or bounds.ACT_SECONDS_OF_SERVER, max(SHORTLY, *(each.waited for each in group)))
+    longest = bounds.current().lock_on_server or bounds.ACT_SECONDS_OF_SERVER
     try:
-        with bounds.within(replace(now, lock_on_server=longest)):
-            return _record(group, waits=True)
+        return _record_within(min(longest, max(SHORTLY, *(each.waited for each in group))), group)
     except OperationalError as error:
         if _state(error) != _LOCKED:
             raise

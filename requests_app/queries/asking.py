@@ -34,7 +34,8 @@ from requests_app.domain.evaluation import Facts, Question, Verdict
 from requests_app.domain.ids import as_id
 from requests_app.domain.scopes import Scope
 from requests_app.models import AccessDraft, AccessRequest, AccessTask, Grant, QueueAssignment, Resource
-from requests_app.models.evaluation import ask, read, require_still
+from requests_app.models.evaluation import ask, require_still
+from requests_app.models.evaluations import read_all
 from requests_app.models.token_keys import signed, verified
 from requests_app.queries.evaluation import evaluate
 
@@ -65,9 +66,9 @@ def requestable(question: Question, verdict: Verdict, *, actor: Actor) -> Reques
     """Return what the engineer can ask for after this denial, or None. Writes nothing."""
     if verdict.decision or verdict.reason not in _REQUESTABLE or not may_ask(actor):
         return None
-    facts, _head = read(ask(question, actor=actor), hold=False)
-    require_still(facts, actor=actor)
-    return _requestable(question, facts)
+    [found] = read_all([ask(question, actor=actor)])
+    require_still(found.facts, actor=actor)
+    return _requestable(question, found.facts)
 
 
 def _requestable(question: Question, facts: Facts) -> Requestable | None:

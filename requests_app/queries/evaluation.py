@@ -8,7 +8,8 @@ from __future__ import annotations
 from requests_app.domain import evaluation
 from requests_app.domain.actors import Actor
 from requests_app.domain.evaluation import Question, Verdict
-from requests_app.models.evaluation import ask, last_ended, read, require_still
+from requests_app.models.evaluation import ask, require_still
+from requests_app.models.evaluations import read_all
 
 
 def evaluate(question: Question, *, actor: Actor) -> Verdict:
@@ -17,9 +18,7 @@ def evaluate(question: Question, *, actor: Actor) -> Verdict:
     A service that wants to open content must report the access instead.
     """
     query = ask(question, actor=actor)
-    facts, _head = read(query, hold=False)
-    require_still(facts, actor=actor)
-    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=query.within is None)
-    if evaluation.may_have_ended(verdict, window):
-        return evaluation.after(verdict, last_ended(question, facts))
+    [found] = read_all([query])
+    require_still(found.facts, actor=actor)
+    verdict, _window = evaluation.answer(question, found.facts, found.ended, sees_people=query.within is None)
     return verdict

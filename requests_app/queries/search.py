@@ -17,7 +17,8 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.evaluation import Facts, Question
 from requests_app.domain.levels import Action
 from requests_app.models import Grant, Person, Resource
-from requests_app.models.evaluation import EvaluationQuery, ask, read, require_still
+from requests_app.models.evaluation import EvaluationQuery, ask, require_still
+from requests_app.models.evaluations import read_all
 from requests_app.queries.evaluation import evaluate
 
 #: How many candidates one page asks about at most. So a page can have fewer results, although more will follow.
@@ -56,7 +57,7 @@ def search(sought: Sought, question: Question, *, actor: Actor, after: str = "",
     Raise NotAllowed if the actor can't ask about other people.
     """
     query = ask(question, actor=actor)
-    facts, _head = read(query, hold=False)
+    facts = read_all([query])[0].facts
     require_still(facts, actor=actor)
     candidates = _CANDIDATES[sought](query, facts, after)
     found: list[Candidate] = []

@@ -192,6 +192,25 @@ def test_a_busy_log_stops_no_other(world: Cast, lane: DecisionLane) -> None:
 
 
 @pytest.mark.postgres
+def test_a_log_that_is_busy_for_a_moment_is_waited_for(
+    world: Cast, lane: DecisionLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes often need the same log at once. To hand the question over would take a second transaction."""
+    world.opened()
+    staff, handed_over = service_of(world), list[Any]()
+    hand_over = lane._hand_over
+    monkeypatch.setattr(lane, "_hand_over", lambda blocked: (handed_over.extend(blocked), hand_over(blocked)))
+    for moment, wanted in ((SECONDS, []), (0.01, [world.contoso.pk])):
+        monkeypatch.setattr(_decision_lane, "MOMENT", moment)
+        with Holder(world.contoso.pk):
+            future = lane.submit([access(ask(world), staff)])
+            wait_for_somebody_who_waits()
+            time.sleep(0.1)
+        assert _verdict(future).decision
+        assert handed_over == wanted
+
+
+@pytest.mark.postgres
 def test_logs_that_stay_busy_delay_no_question_for_another_busy_log(world: Cast, lane: DecisionLane) -> None:
     """As many logs as there are threads are never free. The third one is free soon after its question came."""
     assert WAITERS == 2

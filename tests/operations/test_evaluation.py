@@ -47,6 +47,7 @@ from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
 from tests.cast import Cast, events_of
 from tests.offenders import collected
+from tests.operations.reference import require_same_facts
 
 pytestmark = pytest.mark.django_db
 
@@ -191,7 +192,7 @@ def test_each_level_allows_its_actions_and_those_of_each_smaller_level(cast: Cas
         question = ask(cast, action=action)
         if connection.vendor == "postgresql":
             query = reading.ask(question, actor=service)
-            assert reading.read(query, hold=False)[0] == reading.row_by_row(query), (level, action)
+            require_same_facts(query)
         left = _left()
         decision, reason = both(question, service)
         assert reason == ("window_open" if decision else "not_covered")
@@ -384,7 +385,7 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
         # The facts do not depend on the action, so they are compared once for each combination of the others.
         if connection.vendor == "postgresql" and so["action"] == CONDITIONS["action"][0]:
             query = reading.ask(question, actor=staff)
-            assert reading.read(query, hold=False)[0] == reading.row_by_row(query), so
+            require_same_facts(query)
         page = _on_the_page(priya, grant, stage.finance, so["action"])
         decision, reason = both(question, staff)
         assert decision is (page == ""), so
@@ -408,9 +409,7 @@ def test_what_is_switched_off_is_not_opened_even_if_a_window_is_still_open(cast:
     row = {"resource": resource, "service": resource.service, "tenant": resource.tenant}[switch]
     type(row)._base_manager.filter(pk=row.pk).update(is_active=False)
     query = reading.ask(question, actor=staff)
-    assert replace(reading.read(query, hold=False)[0], at=grant.opens_at) == replace(
-        reading.row_by_row(query), at=grant.opens_at
-    )
+    require_same_facts(query, at=grant.opens_at)
     assert both(question, staff) == (False, "not_covered")
     assert _on_the_page(cast.as_("priya"), grant, resource, "read") == "not_covered"
 
@@ -671,10 +670,10 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
     for _ in range(5):
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
         grant = cast.opened()
-    question, most = ask(cast), {"postgresql": (1, 4), "sqlite": (5, 12)}[connection.vendor]
+    question, most = ask(cast), {"postgresql": (1, 6), "sqlite": (5, 12)}[connection.vendor]
     if way == "together":
         # The test finds the token, and the lane reads it again and stores its use.
-        most = most[0] + 8, most[1] + 4
+        most = most[0] + 8, most[1] + 2
     for asks, n in zip((evaluate, operations.allow_access), most, strict=True):
         with django_assert_max_num_queries(n):
             assert asks(question, actor=staff).decision

@@ -30,9 +30,9 @@ from requests_app.models import (
 )
 from requests_app.models import evaluation as one
 from requests_app.models.evaluations import read_all
-from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
 from tests.cast import Cast
+from tests.operations.reference import verdict_of
 from tests.operations.test_evaluation import ask
 
 pytestmark = pytest.mark.django_db
@@ -142,7 +142,7 @@ def test_many_questions_have_the_answers_that_they_have_alone(cast: Cast, travel
     questions = world.questions(30)
     reasons = set()
     for actor in (service_of(cast), service_of(cast, "contoso"), cast.as_("stella"), cast.as_("otto")):
-        alone = [evaluate(question, actor=actor) for question in questions]
+        alone = [verdict_of(question, actor=actor) for question in questions]
         # On PostgreSQL, each read has its own time.
         for question, before, each in zip(questions, alone, answers(questions, actor), strict=True):
             assert replace(each, at=before.at) == before, question
@@ -174,7 +174,7 @@ def test_a_useless_window_that_ends_later_hides_no_other(cast: Cast, why: str) -
     USELESS[why](longer)
     [verdict] = answers([ask(cast)], staff)
     assert (verdict.decision, verdict.grant_id) == (True, shorter.pk)
-    assert verdict == replace(evaluate(ask(cast), actor=staff), at=verdict.at)
+    assert verdict == replace(verdict_of(ask(cast), actor=staff), at=verdict.at)
 
 
 @pytest.mark.dialect
@@ -191,7 +191,7 @@ def test_a_window_of_a_level_that_the_tenant_rules_out_allows_nothing(
     Tenant.objects.update(**rule)
     [verdict] = answers([ask(cast)], staff)
     assert not verdict.decision
-    assert verdict == replace(evaluate(ask(cast), actor=staff), at=verdict.at)
+    assert verdict == replace(verdict_of(ask(cast), actor=staff), at=verdict.at)
 
 
 def test_both_kinds_of_askers_are_never_read_together(cast: Cast) -> None:

@@ -27,6 +27,7 @@ from requests_app.operations import content
 from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of
 from tests.cast import Cast, events_of
+from tests.operations.reference import require_same_facts
 from tests.web.pages import nothing_happens, only_a_refusal
 
 pytestmark = pytest.mark.django_db
@@ -107,7 +108,7 @@ def test_an_approval_and_an_access_ask_the_rule_again(cast: Cast, travel: Any) -
     assert not evaluate(question, actor=staff).decision
     travel.freeze()
     query = reading.ask(question, actor=staff)
-    assert reading.read(query, hold=False)[0] == reading.row_by_row(query)
+    require_same_facts(query)
     assert not operations.allow_access(question, actor=staff).decision
     assert not ContentAccess.objects.exists()
     Tenant.objects.filter(pk=cast.contoso.pk).update(ruled_out="view")
