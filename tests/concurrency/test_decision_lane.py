@@ -198,8 +198,13 @@ def test_a_log_that_is_busy_for_a_moment_is_waited_for(
     """Two processes often need the same log at once. To hand the question over would take a second transaction."""
     world.opened()
     staff, handed_over = service_of(world), list[Any]()
-    hand_over = lane._hand_over
-    monkeypatch.setattr(lane, "_hand_over", lambda blocked: (handed_over.extend(blocked), hand_over(blocked)))
+    plain = lane._hand_over
+
+    def hand_over(blocked: Any) -> None:
+        handed_over.extend(blocked)
+        plain(blocked)
+
+    monkeypatch.setattr(lane, "_hand_over", hand_over)
     for moment, wanted in ((SECONDS, []), (0.01, [world.contoso.pk])):
         monkeypatch.setattr(_decision_lane, "MOMENT", moment)
         with Holder(world.contoso.pk):
