@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from structlog.testing import capture_logs
 
 from audit_app import recorder
@@ -22,16 +22,18 @@ from requests_app.content.connectors.base import ByteSource, Connector, Connecto
 from requests_app.domain import clock
 from requests_app.domain.errors import (
     ContentUnavailable,
+    DomainError,
     Malformed,
     NotAllowed,
     NotCovered,
     NotFound,
+    SecondFactorRequired,
     StoreUnavailable,
     TooMany,
     Unacceptable,
     WindowNotOpen,
 )
-from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
+from requests_app.models import ContentAccess, Grant, OutboxMessage, Person, QueueAssignment, Resource, Ticket
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -232,6 +234,25 @@ def test_another_tenants_resource_looks_missing(cast: Cast) -> None:
     with pytest.raises(NotFound):
         _read(cast, grant, resource=cast.resource("fabrikam"))
     assert (_events(grant), _looks(grant)) == ([], [])
+
+
+def test_what_an_engineer_may_do_is_read_under_the_lock_and_not_remembered(cast: Cast) -> None:
+    """The actor was made before the role, the account or the second factor was taken away."""
+    grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
+    ways: list[tuple[Any, dict[str, Any], type[DomainError]]] = [
+        (QueueAssignment.objects.filter(person=cast.priya), {"service": cast.sharepoint}, NotFound),
+        (Person.objects.get_queryset().filter(pk=cast.priya.pk), {"is_active": False}, NotFound),
+        (Person.objects.get_queryset().filter(pk=cast.priya.pk), {"totp_set_up_at": None}, SecondFactorRequired),
+    ]
+    QueueAssignment.objects.filter(person=cast.priya, service=cast.sharepoint).delete()
+    for rows, change, refusal in ways:
+        here = transaction.savepoint()
+        rows.update(**change)
+        with pytest.raises(refusal):
+            operations.content.list_items(grant.pk, resource.pk, actor=priya)
+        assert not ContentAccess.objects.exists()
+        transaction.savepoint_rollback(here)
+    operations.content.list_items(grant.pk, resource.pk, actor=priya)
 
 
 def test_a_resource_that_was_switched_off_is_not_covered(cast: Cast) -> None:
