@@ -362,12 +362,12 @@ def _revoke(running: product.Product, bearer: str, grant: Grant) -> None:
         line = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)
         line.request("POST", path, json.dumps({}), headers)
         answer = line.getresponse()
-        said = answer.read()
+        body = answer.read()
         line.close()
         # On a busy machine, SQLite may not say whether it has committed. The second call then finds a closed window.
         if answer.status in (200, 409):
             return
-    raise SystemExit(f"no: {answer.status} {said!r}")
+    raise SystemExit(f"no: {answer.status} {body!r}")
 
 
 def _require(line: Line, status: bytes) -> None:
