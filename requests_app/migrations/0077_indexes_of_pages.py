@@ -43,5 +43,6 @@ class Migration(migrations.Migration):
             ),
         ),
         AddIndexBeside("accessrequestresource", models.Index(fields=["resource", "-id"], name="scope_by_resource")),
+        AddIndexBeside("ticket", models.Index(fields=["external_reference"], name="ticket_by_external_reference")),
         RemoveIndexBeside("accessrequest", "access_request_by_ticket"),
     ]

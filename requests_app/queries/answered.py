@@ -1,10 +1,11 @@
-"""Reads which access requests had an answer. An answer is the last decision, whether it approves or denies."""
+"""Reads whether any access request had an answer. An answer is the last decision, whether it approves or denies."""
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q
 
 from requests_app.models import AccessRequest, Decision, Tenant
+from requests_app.models.access import DecisionQuerySet
 
 #: The last decision on an access request: the customer's, or the provider's where the customer is not asked.
 _ASKED = Q(stage=Decision.Stage.CUSTOMER)
@@ -13,17 +14,23 @@ _ALONE = Q(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approva
 
 def is_any() -> bool:
     """Return whether an access request of any tenant has been answered."""
-    # The look-up goes from tenant to tenant, because the indexes over access requests begin with the tenant.
-    found = _answered(_ASKED | _ALONE).filter(tenant=OuterRef("pk"))
-    return bool(Tenant.objects.filter(Exists(found)).exists())
+    return _is_in(Decision.objects.get_queryset(), is_alone=True)
 
 
-def of_tenant(tenant: Tenant) -> QuerySet[AccessRequest]:
-    """Return the access requests of this tenant that have been answered."""
-    return _answered(_ASKED if tenant.lockbox_on else _ASKED | _ALONE).filter(tenant=tenant)
+def is_in(tenant: Tenant) -> bool:
+    """Return whether an access request of this tenant has been answered."""
+    return _is_in(Decision.objects.filter(tenant=tenant), is_alone=not tenant.lockbox_on)
 
 
-def _answered(last: Q) -> QuerySet[AccessRequest]:
-    """Return the access requests that have such a last decision."""
-    decisions = Decision.objects.filter(last, access_request=OuterRef("pk"))
-    return AccessRequest.objects.filter(Exists(decisions))
+def is_practised(tenant: Tenant) -> bool:
+    """Return whether a practice request of this tenant has been answered. There are few practice requests."""
+    practice = AccessRequest.objects.filter(tenant=tenant, is_practice=True).values_list("pk", flat=True)
+    rows = Decision.objects.filter(access_request__in=list(practice))
+    return _is_in(rows, is_alone=not tenant.lockbox_on)
+
+
+def _is_in(rows: DecisionQuerySet, *, is_alone: bool) -> bool:
+    # Each query begins with the newest decision and stops at the first that fits. One query with both conditions would
+    # join all rows first.
+    newest = rows.order_by("-at").values_list("pk")
+    return bool(newest.filter(_ASKED)[:1]) or (is_alone and bool(newest.filter(_ALONE)[:1]))

@@ -104,7 +104,7 @@ def tenant_guide(tenant_id: object, *, actor: Actor, at: datetime) -> Guide[Tena
         recovery_key=tenants.recovery_key(tenant),
         has_log_key=LogKey.objects.exists(),
         practice=state_of(tenant, at=at),
-        is_practised=answered.of_tenant(tenant).exists(),
+        is_practised=answered.is_in(tenant),
         is_in_use=tenant.lockbox_on or AccessRequest.objects.real().filter(tenant=tenant).exists(),
         becoming=_becoming(tenant, actor),
     )

@@ -56,7 +56,7 @@ def state_of(tenant: Tenant, *, at: datetime) -> Practice:
 
     In a trial, a real ticket counts, too: it is how somebody tries the product.
     """
-    is_answered = answered.of_tenant(tenant).filter(is_practice=True).exists()
+    is_answered = answered.is_practised(tenant)
     ticket = _live().filter(tenant=tenant).order_by("-opened_at", "-pk").first()
     if ticket is None:
         return Practice(is_answered=is_answered)

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role, Side
@@ -208,17 +207,20 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
     return cast(Mute, Mute.objects.filter(tenant=tenant).find(mute_id))
 
 
-def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
+def askers(tenant: Tenant, *, at: datetime) -> list[Person]:
     """Return the engineers who submitted access requests to this tenant during the last week.
 
-    `waiting` on each person is the number of their access requests that wait for the customer.
+    `waiting` on each person is the number of their access requests that wait for the customer. Who waits most comes
+    first.
     """
     rows = AccessRequest.objects.filter(tenant=tenant)
     engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
-    of_human = rows.real().filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
-    waiting = of_human.order_by().values("requester_human").annotate(n=Count("pk")).values("n")
-    people = Person.objects.get_queryset().filter(pk__in=engineers)
-    return people.annotate(waiting=Coalesce(Subquery(waiting), 0)).order_by("-waiting", "name")
+    waits = rows.real().filter(state=State.PENDING_CUSTOMER, decide_by__gt=at).order_by()
+    waiting = dict(waits.values_list("requester_human").annotate(n=Count("pk")))
+    people = list(Person.objects.get_queryset().filter(pk__in=engineers).order_by("name"))
+    for person in people:
+        person.waiting = waiting.get(person.human_id, 0)  # type: ignore[attr-defined]  # for the form
+    return sorted(people, key=lambda person: -person.waiting)  # type: ignore[attr-defined]  # as above
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:

@@ -1,13 +1,12 @@
-"""Reads tickets for lists and for their pages, and the choices for a new ticket or access request."""
+"""Reads tickets for their pages, and the choices for a new ticket or access request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
-from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
@@ -17,41 +16,17 @@ from requests_app.domain.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
-from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
+from requests_app.domain.states import TicketState, Timing
 from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
 from requests_app.models.access import UNDER_WAY
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
-from requests_app.queries.inbox import Cursor
+from requests_app.queries.ticket_list import LINE
 
-PAGE = 25
 #: A ticket's page shows at most this number of access requests that have not ended, and as many of all others.
 SHOWN = 20
-LIVE, ANY = "live", "any"
-_LINE = ("tenant", "service", "assignee", "opened_by", "on_behalf_of")
 _OPENERS = OPEN_TICKET.roles
 _GOING_ON = sorted(UNDER_WAY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """The conditions of a search in the list of tickets.
-
-    `view` is "mine", "queue" or "all". `state` is LIVE, ANY, or one state of the life cycle. If `tenant_ids` is not
-    set, search all tenants.
-    """
-
-    view: str = "all"
-    state: str = LIVE
-    tenant_ids: tuple[UUID, ...] | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Page:
-    rows: list[Ticket]
-    newer: Cursor | None = None
-    older: Cursor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,26 +35,6 @@ class Asked:
 
     rows: list[AccessRequest] = field(default_factory=list)
     has_more: bool = False
-
-
-def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """Return one page of tickets, the last changed first. Each has its pending access requests and open windows."""
-    rows = _matching(actor, search).select_related(*_LINE)
-    rows = rows.prefetch_related(Prefetch("access_requests", queryset=_going_on(), to_attr="going_on"))
-    forward = cursor is None or cursor.is_older
-    order = ("-changed_at", "-pk") if forward else ("changed_at", "pk")
-    if cursor is not None:
-        rows = rows.filter(_beyond(cursor))
-    found: list[Ticket] = list(rows.order_by(*order)[: limit + 1])
-    more, found = len(found) > limit, found[:limit]
-    if not found:
-        return Page([])
-    if not forward:
-        found.reverse()
-    first, last = found[0], found[-1]
-    newer = Cursor(first.changed_at, first.pk, False) if (cursor if forward else more) else None
-    older = Cursor(last.changed_at, last.pk) if (more if forward else cursor) else None
-    return Page(found, newer, older)
 
 
 def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
@@ -105,7 +60,7 @@ def asked(row: Ticket, *, actor: Actor) -> Asked:
 
 def listed(actor: Actor) -> TicketQuerySet:
     """Return all tickets that this actor may see, each with the people that it names."""
-    return Ticket.objects.visible_to(actor).select_related(*_LINE)
+    return Ticket.objects.visible_to(actor).select_related(*LINE)
 
 
 def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:
@@ -245,42 +200,6 @@ def pending_count(tenant: Tenant, *, is_practice: bool, actor: Actor, at: dateti
     """
     rows = AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant, is_practice=is_practice)
     return rows.waiting(at).count()
-
-
-def _matching(actor: Actor, search: Search) -> TicketQuerySet:
-    rows = Ticket.objects.visible_to(actor)
-    if search.view == "mine":
-        mine = Q(assignee=actor.person)
-        if actor.side is Side.CUSTOMER:
-            mine = Q(opened_by=actor.person) | Q(on_behalf_of=actor.person)
-        rows = rows.filter(mine)
-    elif search.view == "queue":
-        rows = rows.filter(service__in=sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles))
-    if search.state == LIVE:
-        rows = rows.filter(state__in=sorted(TICKET_LIVE))
-    elif search.state != ANY:
-        rows = rows.filter(state=search.state)
-    if search.tenant_ids is not None:
-        rows = rows.filter(tenant__in=search.tenant_ids)
-    if search.text:
-        rows = rows.filter(_named(search.text))
-    return rows
-
-
-def _named(text: str) -> Q:
-    named = Q(reference__istartswith=text) | Q(external_reference__istartswith=text)
-    return named | Q(title__icontains=text)
-
-
-def _going_on() -> QuerySet[Any]:
-    """Return the access requests that have not ended. An index has only these, so few rows are read for each ticket."""
-    return AccessRequest.objects.filter(state__in=_GOING_ON).select_related("grant")
-
-
-def _beyond(cursor: Cursor) -> Q:
-    sign = "lt" if cursor.is_older else "gt"
-    beyond = Q(**{f"changed_at__{sign}": cursor.value}) | Q(changed_at=cursor.value, **{f"pk__{sign}": cursor.pk})
-    return Q(**{f"changed_at__{sign}e": cursor.value}) & beyond
 
 
 def _in_time(row: Ticket, edge: Transition, at: datetime) -> bool:

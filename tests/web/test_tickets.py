@@ -19,6 +19,7 @@ from requests_app.domain import limits
 from requests_app.domain.errors import Unacceptable
 from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
 from requests_app.operations import _elsewhere
+from requests_app.queries import ticket_list
 from requests_app.queries import tickets as queries
 from requests_app.queries.installation import MAIL_FILES
 from tests.cast import Cast, events_in, outbox_topics
@@ -129,6 +130,35 @@ def test_the_list_is_filtered_by_state_customer_and_words(cast: Cast, as_: Calla
     assert shown(state="any", tenant="Fab") == [False, True]
     assert shown(state="any", text="the") == [False, True]
     assert shown(state="any", text=ours.reference[:6].lower()) == [True, False]
+
+
+def test_a_search_by_words_reads_some_tickets_and_says_how_far(
+    cast: Cast, as_: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticket_list, "SPAN", 2)
+    first, *others = [cast.ticket(title=f"Number {n}") for n in range(5)]
+    client = as_("mia")
+    page = client.get(LIST, {"text": "number 0"})
+    found = []
+    for _ in range(3):
+        found.append((first.reference in _text(page), bool(page.context["page"].searched_to)))
+        address = page.context["older_url"]
+        page = client.get(address) if address else page
+    assert found == [(False, True), (False, True), (True, False)]
+    # Back again: the page before the last one.
+    back = client.get(page.context["newer_url"])
+    assert others[1].reference not in _text(back)
+    # A complete reference is found at once.
+    assert first.reference in _text(client.get(LIST, {"text": first.reference.lower()}))
+    for other in others:
+        assert other.reference not in _text(client.get(LIST, {"text": first.reference}))
+
+
+def test_the_reference_of_another_help_desk_finds_a_ticket(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(external_reference="INC-17")
+    for name in ("mia", "priya", "stella"):
+        assert ticket.reference in _text(as_(name).get(LIST, {"text": "INC-17"})), name
+    assert ticket.reference not in _text(as_("frida").get(LIST, {"text": "INC-17"}))
 
 
 def test_nobody_finds_another_tenants_ticket_by_its_reference(cast: Cast, as_: Callable[[str], Client]) -> None:

@@ -18,7 +18,7 @@ from requests_app.domain.errors import Malformed
 from requests_app.doors.web.forms.tickets import FilterForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.queries import inbox
-from requests_app.queries import tickets as queries
+from requests_app.queries import ticket_list as queries
 
 
 @login_required

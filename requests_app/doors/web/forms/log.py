@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from django import forms
-from django.forms.utils import flatatt
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -20,6 +16,7 @@ from audit_app.queries import Filter
 from requests_app.domain.acts.installation import PLAN_CHANGED, SERVICE_CHANGED
 from requests_app.domain.events import TITLES
 from requests_app.domain.ids import IdField
+from requests_app.doors.web.forms.selects import LongSelect
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
 from requests_app.models.scoping import PRACTICE_PREFIX
@@ -50,30 +47,6 @@ _PROVIDERS = frozenset({PLAN_CHANGED, SERVICE_CHANGED})
 
 def day_widget() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-
-
-class LongSelect(forms.Select):
-    """A select with hundreds of options. Django would render a template for each of them."""
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        chosen, found = self.format_value(value), SafeString("")
-        for key, label in self.choices:
-            if isinstance(label, list | tuple):
-                found += format_html('<optgroup label="{}">{}</optgroup>', key, _options(label, chosen))
-            else:
-                found += _options([(key, label)], chosen)
-        return format_html(
-            "<select{}>{}</select>", flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})})), found
-        )
-
-
-def _options(choices: Iterable[tuple[Any, Any]], chosen: list[str]) -> SafeString:
-    marks = (SafeString(""), SafeString(" selected"))
-    return format_html_join(
-        "",
-        '<option value="{}"{}>{}</option>',
-        ((key, marks[str(key) in chosen], label) for key, label in choices),
-    )
 
 
 class DaysForm(StrictForm):

@@ -17,6 +17,7 @@ from requests_app.domain.acts.tenants import ALLOW_LEVEL, RULE_OUT_LEVEL
 from requests_app.domain.ids import IdField
 from requests_app.domain.levels import Level
 from requests_app.doors.web._secrets import secret
+from requests_app.doors.web.forms.selects import LongSelect
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Membership, Person, Tenant
 from requests_app.words import sentences
@@ -30,7 +31,7 @@ _DAY = 24 * 60 * 60
 
 def _needed_choice() -> forms.Select:
     """Return a select box in which the browser requires a choice. The form itself accepts an empty choice."""
-    return forms.Select(attrs={"required": True})
+    return LongSelect(attrs={"required": True})
 
 
 class CapForm(StrictForm):

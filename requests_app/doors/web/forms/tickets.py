@@ -11,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.states import TicketState
+from requests_app.doors.web.forms.selects import LongSelect
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Person, Tenant, Ticket
+from requests_app.queries import ticket_list
 from requests_app.queries import tickets as queries
 
 
@@ -24,7 +26,7 @@ class FilterForm(StrictForm):
     )
     state = forms.ChoiceField(
         label=_("State"),
-        choices=[(queries.LIVE, _("Not resolved")), *TicketState.choices, (queries.ANY, _("Any"))],
+        choices=[(ticket_list.LIVE, _("Not resolved")), *TicketState.choices, (ticket_list.ANY, _("Any"))],
         required=False,
     )
     tenant = forms.CharField(label=_("Customer’s name begins with"), max_length=120, required=False)
@@ -148,7 +150,7 @@ class EndForm(StrictForm):
 
 
 class AssignForm(StrictForm):
-    assignee_id = _PersonChoice(queryset=None, label=_("Assign it to"), empty_label=None)
+    assignee_id = _PersonChoice(queryset=None, label=_("Assign it to"), empty_label=None, widget=LongSelect)
 
     def __init__(self, *args: Any, engineers: QuerySet[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

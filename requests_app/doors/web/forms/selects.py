@@ -1,0 +1,35 @@
+"""A select that stays fast with hundreds of options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+
+class LongSelect(forms.Select):
+    """A select with hundreds of options. Django would render a template for each of them."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        chosen, found = self.format_value(value), SafeString("")
+        for key, label in self.choices:
+            if isinstance(label, list | tuple):
+                found += format_html('<optgroup label="{}">{}</optgroup>', key, _options(label, chosen))
+            else:
+                found += _options([(key, label)], chosen)
+        return format_html(
+            "<select{}>{}</select>", flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})})), found
+        )
+
+
+def _options(choices: Iterable[tuple[Any, Any]], chosen: list[str]) -> SafeString:
+    marks = (SafeString(""), SafeString(" selected"))
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        ((key, marks[str(key) in chosen], label) for key, label in choices),
+    )
