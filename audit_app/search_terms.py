@@ -115,6 +115,6 @@ def _slots_of_name(name: str) -> frozenset[int]:
     return frozenset(_slot(_IN_NAME + gram) for gram in _every_gram(folded(name)))
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _slot(gram: str) -> int:
     return zlib.crc32(gram.encode("utf-8", "surrogatepass")) % SLOTS

@@ -20,9 +20,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from audit_app import checkpoints, cosigning, heads, queries, unwitnessed
+from audit_app import checkpoints, cosigning, heads, queries, search_index, unwitnessed
 from audit_app.checkpoints import Refusal
-from audit_app.models import AuditEntry, LogAlarm, Witness
+from audit_app.models import AuditEntry, IndexedSegment, LogAlarm, Witness
 from lockbox_site import readiness
 from lockbox_site.backup import archive, contents, finishing, loading, making, restoring, schema, sealing
 from lockbox_site.backup.making import Made
@@ -56,7 +56,13 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_restored_installation_has_all_rows_keys_and_heads(
-    source: Place, backup: Made, target: Place, identity: Path, restored: Restored, capsys: Any
+    source: Place,
+    backup: Made,
+    target: Place,
+    identity: Path,
+    restored: Restored,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert restore(target, backup.path, identity) == 0
     printed = capsys.readouterr().out
@@ -85,6 +91,11 @@ def test_a_restored_installation_has_all_rows_keys_and_heads(
     with target.used():
         assert set(Person.objects.values_list("email", flat=True)) == people
         assert {each.head.origin: each.head for each in heads.every()} == stored
+        # The search index is made again from the entries.
+        assert not IndexedSegment.objects.exists()
+        monkeypatch.setattr(search_index, "SEGMENT", 64)
+        assert search_index.work(lambda: False) == 10
+        assert not search_index.due()
         # Rows that are made next get new ids.
         assert AuditEntry.objects.order_by("-pk").values_list("pk", flat=True)[0] == 703
         append(SHORT, 9)
