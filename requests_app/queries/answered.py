@@ -14,7 +14,7 @@ _ALONE = Q(stage=Decision.Stage.PROVIDER, access_request__needs_customer_approva
 
 def is_any() -> bool:
     """Return whether an access request of any tenant has been answered."""
-    return _is_in(Decision.objects.get_queryset(), is_alone=True)
+    return _is_in(Decision.objects.all(), is_alone=True)
 
 
 def is_in(tenant: Tenant) -> bool:

@@ -308,7 +308,7 @@ def _beyond(cursor: Cursor, column: str) -> Q:
     return Q(**{f"{column}__{sign}e": cursor.value}) & beyond
 
 
-def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending: bool, limit: int) -> list[UUID]:
+def merged(streams: Iterable[QuerySet[Any]], column: str, *, descending: bool, limit: int) -> list[UUID]:
     order = [f"-{column}", "-pk"] if descending else [column, "pk"]
     walks: list[list[tuple[datetime, UUID]]] = [
         list(rows.order_by(*order).values_list(column, "pk")[:limit]) for rows in streams

@@ -97,7 +97,7 @@ def _streams(actor: Actor, search: Search) -> list[TicketQuerySet]:
     column, keys = _keys(actor, search)
     # If the keys are what limits the actor, they are enough. Two conditions on one column would mislead PostgreSQL
     # about how many rows there are.
-    rows = Ticket.objects.get_queryset() if column == _SCOPES[actor.side] else _all(actor, search)
+    rows = Ticket.objects.all() if column == _SCOPES[actor.side] else _all(actor, search)
     if search.state == LIVE:
         # There are few of them, so they are sorted.
         return [rows.filter(**{f"{column}__in": keys}, state__in=states)]

@@ -153,7 +153,7 @@ def _grants(tenant: Any, human: Any, person: Any, resource: Any) -> QuerySet[Gra
 
 
 def _windows(person: Person, resource: Resource) -> list[Window]:
-    grants = _grants(resource.tenant_id, person.human_id, person.pk, resource.pk)
+    grants: Any = _grants(resource.tenant_id, person.human_id, person.pk, resource.pk)
     is_provider = person.is_active and person.side == Person.Side.PROVIDER
     return [
         Window(

@@ -500,7 +500,7 @@ def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_
     """All mails to the recipient are locked during these queries, so their number must not grow."""
     for count in (4, 9):
         first, *_others = fanned_out(asked(world, count))
-        with django_assert_num_queries(14):
+        with django_assert_num_queries(13):
             grouping.render(first, clock.now())
         assert len(rendered(first)["tells"]) == count
         OutboxMessage.objects.all().delete()

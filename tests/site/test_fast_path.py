@@ -67,6 +67,7 @@ PASSED_BY = {
     "lockbox_site.middleware.ProbeMiddleware": "answers other addresses",
     "lockbox_site.crossing.CrossingMiddleware": "lets through what is for programs",
     "lockbox_site.crossing.BodyLimitMiddleware": "Django answers calls with a long body",
+    "lockbox_site.compressing.CompressionMiddleware": "compresses answers to GET",
     "lockbox_site.middleware.FirstPieceMiddleware": "is for streams",
     "lockbox_site.middleware.StoreUnavailableMiddleware": "the exchange answers failures of the database",
     "django.contrib.sessions.middleware.SessionMiddleware": "Django answers calls with a cookie",

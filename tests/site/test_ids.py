@@ -97,6 +97,7 @@ def test_text_is_made_an_id_in_one_place() -> None:
     ours = {
         "domain/ids.py": "the place",
         "queries/inbox.py": "its own cursor",
+        "queries/ticket_list.py": "the ends of its order",
         "queries/log.py": "a column of the log",
         "messages/webhooks/messages.py": "a column of the log",
         "operations/_keys.py": "a column",

@@ -366,6 +366,8 @@ def test_no_query_of_the_page_reads_a_whole_table(cast: Cast) -> None:
 
 
 def _no_scan_in(queries: list[dict[str, str]], name: str) -> None:
+    # It begins with the newest decision, and stops at the first that fits.
+    newest = "SCAN requests_app_decision USING INDEX decision_newest"
     big = ("requests_app_accessrequest", "requests_app_grant", "requests_app_decision", "requests_app_contentaccess")
     for query in queries:
         if not query["sql"].startswith("SELECT"):
@@ -374,6 +376,8 @@ def _no_scan_in(queries: list[dict[str, str]], name: str) -> None:
             # Pass no parameters. The captured text already contains their values, and may contain a percent sign.
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plan = [line[3] for line in cursor.fetchall()]
+        if plan == [newest] and query["sql"].endswith("LIMIT 1"):
+            continue
         assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in big], (name, query["sql"])
 
 

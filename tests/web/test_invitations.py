@@ -32,7 +32,7 @@ from tests.web.pages import nothing_happens, signed_in
 pytestmark = pytest.mark.django_db
 
 GOOD = "a long and unheard-of phrase 7"
-NEVER_CACHED = "no-store, private, max-age=0, no-cache, must-revalidate"
+NEVER_CACHED = "no-store, private, no-transform, max-age=0, no-cache, must-revalidate"
 NEW: dict[str, Any] = {"name": "Grace  Adeyemi", "password": GOOD}
 
 

@@ -97,7 +97,8 @@ def test_several_practice_requests_offer_no_mute(cast: Cast) -> None:
     for _ in range(2):
         practice.confirmed(cast, ticket=ticket)
     assert "Do you get too many access requests?" not in _page(cast, "ada", "/")
-    found = [(person.pk, person.waiting) for person in tenants.askers(cast.contoso, at=clock.now())]
+    askers: Any = tenants.askers(cast.contoso, at=clock.now())
+    found = [(person.pk, person.waiting) for person in askers]
     assert list(found) == [(cast.priya.pk, 0)]
 
 
