@@ -157,7 +157,7 @@ class Installation:
             return None
         for pid in processes.children(self.process.pid):
             words = processes.command(pid)
-            if "undertaker" in words:
+            if "undertaker" in words or "nursery" in words:
                 continue
             found = "cluster" if " cluster" in words else "beat" if " beat" in words else "web"
             if found == kind:
