@@ -206,10 +206,11 @@ def _keep_noting() -> None:
     while True:
         _unnoted.wait()
         _unnoted.clear()
-        close_old_connections()
         try:
             while not note_cuts():
                 time.sleep(RECHECK_SECONDS)
+                # One that has broken would stay broken.
+                close_old_connections()
         except Exception:
             # Every exception is caught: without this thread, no entry about a stalled stream would be written.
             log.exception("cuts_failed")

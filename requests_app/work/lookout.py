@@ -26,7 +26,7 @@ from requests_app.work import polls, readers
 LOOK_SECONDS = 0.25
 #: After each look, the thread rests for at least this many seconds, and for a multiple of the time that it has worked.
 #: So many commits can't occupy the database with looks.
-REST_SECONDS, REST_FACTOR = 0.01, 3
+REST_SECONDS, REST_FACTOR = 0.01, 2
 log = structlog.get_logger(__name__)
 
 
@@ -69,19 +69,23 @@ def look() -> bool:
     return any(found)
 
 
+def look_and_rest(listener: Listener) -> None:
+    """Look as soon as somebody waits. Then rest until something is committed on this host, but not for long."""
+    if not WANTED.is_set():
+        connection.close()
+        WANTED.wait()
+    close_old_connections()
+    # Before the look, so that somebody who begins to wait meanwhile is not missed.
+    WANTED.clear()
+    began = clock.monotonic()
+    if look():
+        WANTED.set()
+    rest = max(REST_SECONDS, REST_FACTOR * (clock.monotonic() - began))
+    time.sleep(rest)
+    listener.wait(LOOK_SECONDS - rest)
+
+
 def _watch() -> None:
     listener = Listener()
     while True:
-        if not WANTED.is_set():
-            connection.close()
-            WANTED.wait()
-        close_old_connections()
-        # Before the look, so that somebody who begins to wait meanwhile is not missed.
-        WANTED.clear()
-        began = clock.monotonic()
-        if look():
-            WANTED.set()
-        took = clock.monotonic() - began
-        rest = max(REST_SECONDS, REST_FACTOR * took)
-        time.sleep(rest)
-        listener.wait(LOOK_SECONDS - rest)
+        look_and_rest(listener)

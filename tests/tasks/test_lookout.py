@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +21,8 @@ from requests_app.doors.api.events import LogReader, judged_by_token
 from requests_app.models import Client, Grant, Token
 from requests_app.models.people import actor_of_token
 from requests_app.operations import streams
+from requests_app.platform import chime, waiting
+from requests_app.platform.chime import Listener
 from requests_app.platform.waiting import Ending, News
 from requests_app.queries import ends
 from requests_app.queries import log as logs
@@ -269,6 +273,31 @@ def test_one_kind_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> 
     assert [(line["event"], line["watch"]) for line in lines] == [("lookout_failed", "broken")]
     monkeypatch.setattr(lookout, "WATCHES", watches[1:])
     assert not lookout.look()
+
+
+def test_a_commit_on_this_host_makes_it_look_at_once(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    times = list[str]()
+
+    def look() -> bool:
+        times.append("now")
+        return len(times) < 3
+
+    monkeypatch.setattr(lookout, "WATCHES", [lookout.Watch("all", look)])
+    # With this, the test would fail at its own limit of time if a chime were not heard.
+    monkeypatch.setattr(lookout, "LOOK_SECONDS", 3600.0)
+    # The test's transaction needs its connection.
+    monkeypatch.setattr(lookout, "close_old_connections", lambda: None)
+    listener = Listener()
+    waiting.WANTED.set()
+    for number in range(1, 4):
+        chime.strike()
+        lookout.look_and_rest(listener)
+        assert len(times) == number
+    assert not waiting.WANTED.is_set(), "nobody waits any more"
+    listener.close()
 
 
 def test_nobody_waits_longer_than_a_second_for_another_host() -> None:
