@@ -238,7 +238,7 @@ def _open(
         access = _authorised(current, grant_id, resource_id, level=level)
         if place is not None:
             # This comes before the connector is asked. A refusal here is an entry in the log.
-            place.take(access.grant.pk)
+            place.take(access.grant.pk, tenant_id=access.grant.tenant_id)
     with _failures(access, actor, item_id=item_id):
         connector, locator = _connector(access.resource)
         item = connector.stat(locator, item_id)

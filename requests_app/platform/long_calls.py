@@ -37,9 +37,16 @@ PAGES = Slots(own_taken=CALLS.own_taken, all_taken=CALLS.all_taken, share=SHARE_
 class LongCall(Slot):
     """One long call of one caller. Creating it raises TooMany if the caller, or all callers together, have too many."""
 
-    def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER, slots: Slots = CALLS) -> None:
+    def __init__(
+        self,
+        account_id: UUID,
+        *,
+        most: int = MOST_PER_CALLER,
+        slots: Slots = CALLS,
+        tenant_id: UUID | None = None,
+    ) -> None:
         super().__init__(slots, most=most)
-        self.take(account_id)
+        self.take(account_id, tenant_id=tenant_id)
 
     def __enter__(self) -> LongCall:
         return self

@@ -24,6 +24,16 @@ class Slots:
         # Re-entrant, because the garbage collector may release a slot while this thread holds the lock.
         self.lock = threading.RLock()
         self.of: Counter[UUID] = Counter()
+        self.of_tenants: Counter[UUID] = Counter()
+
+    @property
+    def most(self) -> int:
+        return int(settings.WEB_STREAMS) // self.share
+
+    @property
+    def most_of_tenant(self) -> int:
+        """How many slots one tenant can have. A quarter is left for all others."""
+        return self.most - self.most // 4
 
     def taken(self) -> int:
         with self.lock:
@@ -36,20 +46,26 @@ class Slot:
     def __init__(self, slots: Slots, *, most: int) -> None:
         self._slots, self._most = slots, most
         self._owner: UUID | None = None
+        self._tenant: UUID | None = None
 
-    def take(self, owner: UUID) -> None:
-        """Take the slot.
+    def take(self, owner: UUID, *, tenant_id: UUID | None = None) -> None:
+        """Take the slot. If it is for the content or the log of a tenant, name the tenant.
 
-        Raise TooMany if the owner already has `most` slots, or if the slots of the process are all taken.
+        Raise TooMany if the owner already has `most` slots, if the slots of the process are all taken, or if the tenant
+        already has its share of them.
         """
         slots = self._slots
         with slots.lock:
             if slots.of[owner] >= self._most:
                 raise TooMany(str(slots.own_taken))
-            if slots.of.total() >= settings.WEB_STREAMS // slots.share:
+            if slots.of.total() >= slots.most:
                 raise TooMany(str(slots.all_taken))
+            if tenant_id is not None:
+                if slots.of_tenants[tenant_id] >= slots.most_of_tenant:
+                    raise TooMany(str(slots.all_taken))
+                slots.of_tenants[tenant_id] += 1
             slots.of[owner] += 1
-            self._owner = owner
+            self._owner, self._tenant = owner, tenant_id
 
     def leave(self) -> None:
         """Release the slot. It is safe to call this more than once."""
@@ -60,3 +76,8 @@ class Slot:
                 if not slots.of[self._owner]:
                     del slots.of[self._owner]
                 self._owner = None
+            if self._tenant is not None:
+                slots.of_tenants[self._tenant] -= 1
+                if not slots.of_tenants[self._tenant]:
+                    del slots.of_tenants[self._tenant]
+                self._tenant = None

@@ -291,6 +291,22 @@ def test_all_callers_together_have_half_of_the_streams(cast: Cast, calling: Call
         leave(each)
 
 
+def test_one_tenant_leaves_room_for_the_others(cast: Cast, calling: Calling, settings: Any) -> None:
+    settings.WEB_STREAMS = 8
+    cast.opened()
+    cast.opened("fabrikam")
+    running = [calling(name).get(path(cast), **STREAM) for name in ("otto", "ada", "ines")]
+    refused = calling("alan").get(path(cast), **STREAM)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many")
+    theirs = f"tenants/{cast.tenants['fabrikam'].pk}/events"
+    running.append(calling("frida").get(theirs, **STREAM))
+    assert running[-1].status_code == 200
+    for each in running:
+        leave(each)
+    assert not long_calls.CALLS.of_tenants
+    leave(calling("alan").get(path(cast), **STREAM))
+
+
 def test_a_stream_that_is_left_makes_room(cast: Cast, calling: Calling) -> None:
     cast.opened()
     response = calling("otto").get(path(cast), {"after": "0"}, **STREAM)

@@ -155,7 +155,7 @@ class Events(ApiView):
         return readers.HUB.sit(tenant_id=log.pk, token_id=judged_by_token(self.actor), news=news)
 
     def _answered_later(self, log: Log, after: int, wait: int) -> waiting.Waiting:
-        with LongCall(self.token.account_id) as place:
+        with LongCall(self.token.account_id, tenant_id=log.pk) as place:
             seat = self._seat(log, news := News())
         ends = clock.monotonic() + wait
         look = LogReader(log, actor=self.actor, seat=seat)
@@ -180,7 +180,7 @@ class Events(ApiView):
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
         news = News()
         seated = partial(self._seat, log, news) if self._is_outside else None
-        with LongCall(self.token.account_id) as place:
+        with LongCall(self.token.account_id, tenant_id=log.pk) as place:
             chunks = place.to_the_end_of(stream_of(log, after, actor=self.actor, seated=seated))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
             if self._is_outside:

@@ -96,7 +96,7 @@ class _Export(_File):
             raise Unacceptable(
                 _("This cursor is beyond the end of the log. Begin again without a cursor."), field="after"
             )
-        with LongCall(self.token.account_id) as place:
+        with LongCall(self.token.account_id, tenant_id=log.pk) as place:
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
             wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
             # The end is fixed. Otherwise the export of a log that grows faster than it is read would never end.
@@ -163,7 +163,7 @@ class _Evidence(_File):
         )
         at = _now()
         prepared = _prepared(wanted, at)
-        with LongCall(self.token.account_id) as place:
+        with LongCall(self.token.account_id, tenant_id=tenant.pk) as place:
             operations.take_evidence(
                 tenant.pk, actor=self.actor, access_request_id=wanted.access_request, since=since, until=until
             )

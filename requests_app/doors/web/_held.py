@@ -47,7 +47,7 @@ def held(
         return first
     person_id = cast(UUID, request.user.pk)
     try:
-        place = LongCall(person_id, most=PAGES_PER_PERSON, slots=PAGES)
+        place = LongCall(person_id, most=PAGES_PER_PERSON, slots=PAGES, tenant_id=waits_for.get("tenant_id"))
     except TooMany:
         return first
     with place:

@@ -165,7 +165,7 @@ def _taken(
         except NotProven:
             # No file is sent, so no download is recorded.
             return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
-    with LongCall(actor.person, most=MOST_PER_PERSON) as place:
+    with LongCall(actor.person, most=MOST_PER_PERSON, tenant_id=tenant.pk) as place:
         # The operation refuses a reader who can't download it, and records the refusal.
         operations.take_evidence(
             tenant.pk,

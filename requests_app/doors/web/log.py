@@ -116,7 +116,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     form = LogExport(request.POST, tenant=row)
     form.require_known()
     form.require_valid()
-    with LongCall(actor.person, most=MOST_PER_PERSON) as place:
+    with LongCall(actor.person, most=MOST_PER_PERSON, tenant_id=row.pk) as place:
         operations.export_log(row.pk, actor=actor, kind=kind, filters=form.as_asked())
         steps = place.to_the_end_of(_exported(row, form, kind, actor=actor))
     wanted = FORMATS[kind]
