@@ -16,7 +16,6 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
-from django.db.models import QuerySet, UUIDField
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -40,15 +39,15 @@ from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import Note, post, row_of
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Person, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Grant, IdempotencyKey, Person, Service, Tenant, Ticket
 from requests_app.models.people import reread, reread_person
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
-from requests_app.models.scoping import CompiledFind
 from requests_app.operations._entries import described, searched
+from requests_app.operations._locked_rows import FIND, locked_grant, read_decisions
+from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
 from requests_app.platform.database import compiled
-from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
 
@@ -293,13 +292,6 @@ def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool) -> Iter
         raise held_outcome
 
 
-_FIND = CompiledFind(
-    lambda: AccessRequest.objects.select_related("tenant", "service", "ticket", "requested_by").locked()
-)
-_DECISIONS = CompiledQuery(
-    lambda row: Decision.objects.select_related("decider", "client__account").filter(access_request_id=row),
-    row=UUIDField(),
-)
 #: A function that raises an error if the row is not as the caller has read it.
 Still = Callable[[AccessRequest], object]
 
@@ -327,12 +319,12 @@ def change(
     edge = TRANSITIONS[declared.name]
     # The actor is read once, under the locks. Only this actor decides what the person may see and do.
     with act(declared, actor=actor, rereads=False) as outer:
-        row = _FIND(access_request_id, actor=outer.actor)
+        row = FIND(access_request_id, actor=outer.actor)
         if row.state in PENDING:
             # An access request that waits has no grant, and a grant is created only under this lock. So no query is
             # needed.
             row._state.fields_cache["grant"] = None
-        grant = _locked_grant(row) if State.OPEN in edge.moves.sources else None
+        grant = locked_grant(row) if State.OPEN in edge.moves.sources else None
         if len(edge.moves.targets) > 1:
             # The target of the transition depends on these two rows, so they must not change until the commit.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
@@ -351,7 +343,7 @@ def change(
         )
         step.correlation_id = row.pk
         if edge.moves.is_decision:
-            _read_decisions(row)
+            read_decisions(row)
         earlier = row.deciders_before(edge.stage) if Party.DECIDER in declared.separate_from else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         if still is not None:
@@ -373,27 +365,6 @@ def change(
         row._state.fields_cache.pop("grant", None)
     if is_repeated:
         raise Repeated(row)
-
-
-def _read_decisions(row: AccessRequest) -> None:
-    """Read the decisions of an access request, as `prefetch_related` does, so that they are read only once."""
-    decisions: Any = Decision.objects.all()
-    # Nobody has decided yet in the first state: each decision there ends it, and is made under this lock.
-    decisions._result_cache = [] if row.state == State.PENDING_PROVIDER else _DECISIONS(row=row.pk)
-    decisions._prefetch_done = True
-    vars(row)["_prefetched_objects_cache"] = {"decisions": decisions}
-
-
-def _locked_grant(row: AccessRequest) -> Grant | None:
-    """Lock the grant of a locked access request and return it. Return None if there is no grant.
-
-    A grant is created only while its access request is locked, so no grant can appear meanwhile.
-    """
-    with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
-        grant = Grant.objects.locked().filter(access_request=row).first()
-    if grant is not None:
-        row.grant = grant
-    return grant
 
 
 def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
@@ -439,16 +410,6 @@ def apply_ticket(step: TicketMove) -> None:
     row.state = step.target or step.edge.target
     row.save_changed(at=step.at)
     step.witness(step.edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
-
-
-def lock_access(which: QuerySet[Any]) -> None:
-    """Lock the access requests that the act might end, then the grants that it might end.
-
-    Call this before the act takes its turn at the log.
-    """
-    held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
-    if held:
-        Grant.objects.filter(access_request__in=held).locked_in_turn()
 
 
 def apply(step: Move) -> None:

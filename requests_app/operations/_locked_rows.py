@@ -1,0 +1,53 @@
+"""Locks access requests and their windows, and reads what belongs to them under these locks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet, UUIDField
+
+from requests_app.domain.states import PENDING, State
+from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.models.scoping import CompiledFind
+from requests_app.platform.database.compiled import CompiledQuery
+
+#: Finds and locks an access request that an actor can see.
+FIND = CompiledFind(
+    lambda: AccessRequest.objects.select_related("tenant", "service", "ticket", "requested_by").locked()
+)
+_DECISIONS = CompiledQuery(
+    lambda row: Decision.objects.select_related("decider", "client__account").filter(access_request_id=row),
+    row=UUIDField(),
+)
+
+
+def read_decisions(row: AccessRequest) -> None:
+    """Read the decisions of an access request, as `prefetch_related` does, so that they are read only once."""
+    decisions: Any = Decision.objects.all()
+    # Nobody has decided yet in the first state: each decision there ends it, and is made under this lock.
+    decisions._result_cache = [] if row.state == State.PENDING_PROVIDER else _DECISIONS(row=row.pk)
+    decisions._prefetch_done = True
+    vars(row)["_prefetched_objects_cache"] = {"decisions": decisions}
+
+
+def locked_grant(row: AccessRequest) -> Grant | None:
+    """Lock the grant of a locked access request and return it. Return None if there is no grant.
+
+    A grant is created only while its access request is locked, so no grant can appear meanwhile.
+    """
+    with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
+        grant = Grant.objects.locked().filter(access_request=row).first()
+    if grant is not None:
+        row.grant = grant
+    return grant
+
+
+def lock_access(which: QuerySet[Any]) -> None:
+    """Lock the access requests that the act might end, then the grants that it might end.
+
+    Call this before the act takes its turn at the log.
+    """
+    held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
+    if held:
+        Grant.objects.filter(access_request__in=held).locked_in_turn()
