@@ -24,6 +24,7 @@ from bench.product import used
 from lockbox_site.serving.handler import Handler
 from requests_app import operations
 from requests_app.domain.scopes import Scope
+from requests_app.doors.api.authentication import BearerAuthentication
 from tests.cast import Cast
 
 #: How many times each call is made, and how many times before it is measured.
@@ -47,6 +48,7 @@ def run(cast: Cast, bar: Any) -> list[Result]:
         results.append(_measured(call.name, lambda call=call: _through(handler, call.environ), call.aim))
         if call.has_view:
             results.append(_measured(f"{call.name}, its view alone", lambda call=call: _view(call.environ), ""))
+            results.append(_measured(f"{call.name}, its token alone", lambda call=call: _token(call.environ), ""))
         bar.advance(ticking)
     return results
 
@@ -102,6 +104,12 @@ def _view(environ: dict[str, Any]) -> None:
     response = found.func(request, *found.args, **found.kwargs)
     if response.status_code != 200:
         raise SystemExit(f"no: {environ['PATH_INFO']}: {response.status_code}")
+
+
+def _token(environ: dict[str, Any]) -> None:
+    request = RequestFactory().get("/", HTTP_AUTHORIZATION=environ["HTTP_AUTHORIZATION"])
+    if BearerAuthentication().authenticate(request) is None:
+        raise SystemExit("no: the token")
 
 
 def _measured(name: str, call: Callable[[], None], aim: str) -> Result:

@@ -35,7 +35,7 @@ MIDDLEWARE = [
     "lockbox_site.middleware.RequestIdMiddleware",
     "requests_app.doors.api.forward_auth.ForwardAuthMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "lockbox_site.lighter.PolicyMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "lockbox_site.middleware.IsolationMiddleware",
@@ -91,8 +91,9 @@ TEMPLATES = [
                 "lockbox_site.context.site",
                 "requests_app.doors.web.context.page",
             ],
-            # Protects every form in every template from being sent twice.
-            "builtins": ["requests_app.templatetags.once"],
+            "libraries": {"i18n": "requests_app.templatetags.translated"},
+            # Protects every form in every template from being sent twice. Remembers addresses.
+            "builtins": ["requests_app.templatetags.once", "requests_app.templatetags.addresses"],
         },
     }
 ]

@@ -156,6 +156,9 @@ class Person(Row, AbstractBaseUser, PermissionsMixin):
     totp_set_up_at = models.DateTimeField(_("authenticator app since"), null=True, blank=True, editable=False)
     session_epoch = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
+    #: The places and roles that were read with the person (`with_id`), or None. Later changes of roles are not here.
+    held_roles: list[tuple[UUID, str]] | None = None
+
     objects = PersonManager()
 
     USERNAME_FIELD = "email"
@@ -302,14 +305,36 @@ def _witness_made_staff(person: Person) -> None:
     recorder.record([recorder.Witnessed(tenant_id=log, **fields) for log in logs], at=clock.now())
 
 
-#: The person with an id.
-_PERSON = CompiledQuery(lambda pk: Person.objects.filter(pk=pk).order_by(), pk=UUIDField())
+def _roles_from(person: str = "") -> dict[str, F]:
+    """Return what a query for a person reads of their roles: one row for each role, or one row without a role."""
+    return {
+        "in_tenant": F(f"{person}memberships__tenant_id"),
+        "tenant_role": F(f"{person}memberships__role"),
+        "in_queue": F(f"{person}queue_assignments__service_id"),
+        "queue_role": F(f"{person}queue_assignments__role"),
+    }
+
+
+def _roles_in(rows: Iterable[Any], side: str) -> list[tuple[UUID, str]]:
+    is_customer = side == Person.Side.CUSTOMER
+    pairs = {(one.in_tenant, one.tenant_role) if is_customer else (one.in_queue, one.queue_role) for one in rows}
+    return [(where, role) for where, role in pairs if role]
+
+
+#: The person with an id, and their roles.
+_PERSON = CompiledQuery(
+    lambda pk: Person.objects.get_queryset().annotate(**_roles_from()).filter(pk=pk).order_by(), pk=UUIDField()
+)
 
 
 def with_id(pk: object) -> Person | None:
-    """Return the person with this id, or None."""
-    found: list[Person] = _PERSON(pk=pk)
-    return found[0] if found else None
+    """Return the person with this id, or None. The roles that they have now are read in the same statement."""
+    found: list[Any] = _PERSON(pk=pk)
+    if not found:
+        return None
+    person: Person = found[0]
+    person.held_roles = _roles_in(found, person.side)
+    return person
 
 
 #: The places and the roles of a person of each side.
@@ -527,15 +552,9 @@ def _reread_token(actor: Actor, *, person: Person | None = None) -> Actor:
 
 def _token(here: Any, **which: Any) -> QuerySet[Any, Any]:
     """Return a query for a token: one row for each role of its account, or one row if the account has no role."""
-    roles = {
-        "in_tenant": F("account__memberships__tenant_id"),
-        "tenant_role": F("account__memberships__role"),
-        "in_queue": F("account__queue_assignments__service_id"),
-        "queue_role": F("account__queue_assignments__role"),
-    }
     rows = Token.objects.select_related("account__client").filter(**which)
     # Without an order: sorting would take a tenth of a call's time.
-    return rows.order_by().annotate(now=clock.column(here), **roles)
+    return rows.order_by().annotate(now=clock.column(here), **_roles_from("account__"))
 
 
 _TOKEN_BY = {
@@ -568,9 +587,7 @@ def find_tokens(hashes: Sequence[str]) -> list[tuple[Token, datetime]]:
 
 def _with_held_roles(rows: Sequence[Any]) -> tuple[Token, datetime]:
     token: Token = rows[0]
-    is_customer = token.account.side == Person.Side.CUSTOMER
-    pairs = {(one.in_tenant, one.tenant_role) if is_customer else (one.in_queue, one.queue_role) for one in rows}
-    token.held_roles = [(where, role) for where, role in pairs if role]
+    token.held_roles = _roles_in(rows, token.account.side)
     return token, clock.brought(rows[0].now)
 
 

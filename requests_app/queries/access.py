@@ -48,7 +48,8 @@ from requests_app.queries import standing
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 
 
-_find = CompiledFind(lambda: AccessRequest.objects.select_related(*_WHOLE))
+_WHOLE_ROWS = AccessRequest.objects.select_related(*_WHOLE)
+_WITH_ID = CompiledFind(lambda: _WHOLE_ROWS)
 #: What one line of a list shows, in the API. The texts of an access request are long, and only its own page has them.
 _IN_LINE = (
     "reference", "is_practice", "reason_kind", "level", "window_for", "enforced_by", "service_words", "state",
@@ -68,7 +69,7 @@ def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 def one(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """Return one access request with its parts, but not those that followed it."""
-    row = cast(AccessRequest, _find(access_request_id, actor=actor))
+    row = cast(AccessRequest, _WITH_ID(access_request_id, actor=actor))
     complete(row)
     return row
 

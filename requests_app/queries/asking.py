@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db.models import DateTimeField, UUIDField
 from django.utils.translation import gettext as _
 
 from requests_app.domain import levels
@@ -37,6 +38,7 @@ from requests_app.models import AccessDraft, AccessRequest, AccessTask, Grant, Q
 from requests_app.models.evaluation import ask, require_still
 from requests_app.models.evaluations import read_all
 from requests_app.models.token_keys import signed, verified
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries.evaluation import evaluate
 
 #: The refusals that an approval can change. After the others, nobody can ask.
@@ -150,7 +152,7 @@ def denial_of(token: str, question: Question, *, at: datetime, actor: Actor) -> 
 
 def drafts(actor: Actor, *, at: datetime) -> list[AccessDraft]:
     """Return the drafts that wait for this engineer, oldest first."""
-    return list(AccessDraft.objects.visible_to(actor).waiting(at).select_related(*_OF_DRAFT))
+    return _DRAFTS(engineer=actor.person, at=at)
 
 
 def draft(pk: object, *, actor: Actor, at: datetime) -> AccessDraft:
@@ -175,6 +177,12 @@ def draft_of(pk: object, *, actor: Actor) -> AccessDraft | None:
 
 
 _OF_DRAFT = ("tenant", "service", "resource", "ticket", "client__account")
+#: The home page of every engineer reads them.
+_DRAFTS = CompiledQuery(
+    lambda engineer, at: AccessDraft.objects.filter(engineer_id=engineer).waiting(at).select_related(*_OF_DRAFT),
+    engineer=UUIDField(),
+    at=DateTimeField(),
+)
 
 
 def task(pk: object, *, at: datetime, actor: Actor) -> tuple[AccessTask, AccessRequest]:

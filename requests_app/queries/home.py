@@ -1,22 +1,26 @@
 """Reads the parts of the home page: open windows, recent results, and the engineer's work.
 
-The functions for access requests find only ids, with the help of an index. Then `rows_of` reads the rows of
-all these parts in one query.
+The functions for access requests return walks through an index, which find only ids. All walks of a page are one
+statement. Then `rows_of` reads the rows of all these parts together.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import DateTimeField, OuterRef, Q, QuerySet, Subquery, UUIDField
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
-from requests_app.models.access import AccessRequestQuerySet
+from requests_app.models.scoping import CompiledVisible, one_of
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import inbox
+from requests_app.queries.inbox import Walk
 
 _TICKET = ("tenant", "service", "assignee", "opened_by")
 
@@ -27,56 +31,95 @@ def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
     return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
 
 
-def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the access requests whose windows are open now. The window that closes next comes first.
+def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walks through the access requests whose windows are open now. The next to close comes first.
 
     Practice requests come last, so that they never take the place of a real one.
 
     This is for a customer, a provider approver or staff. For an engineer's own windows, use
     `under_way_of_engineer`.
     """
-    rows = AccessRequest.objects.visible_to(actor)
+    column, keys = "tenant", sorted(actor.tenant_ids)
     if actor.side is Side.PROVIDER:
-        # Staff see every service. The condition still names all services, because then the index over queues finds the
-        # few open rows.
-        every = [service.pk for service in inbox.services(actor)] if actor.is_staff else None
-        rows = rows.filter(service__in=every or _queues_where(actor, Role.PROVIDER_APPROVER))
-    rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("is_practice", "grant__closes_at", "pk")
-    return list(rows.values_list("pk", flat=True)[:limit])
+        column = "service"
+        # Staff see every service.
+        keys = [service.pk for service in inbox.services(actor)] if actor.is_staff else []
+        keys = keys or _queues_where(actor, Role.PROVIDER_APPROVER)
+    query = _open_windows(column, limit)
+    return [Walk(query, {"key": key, "at": at}, practice_last=True) for key in keys]
 
 
-def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the engineer's pending access requests and open windows, newest first."""
+@cache
+def _open_windows(column: str, limit: int) -> CompiledQuery:
+    def make(key: Any, at: Any) -> QuerySet[Any, Any]:
+        rows = AccessRequest.objects.filter(**{column: key}, state=State.OPEN, grant__closes_at__gt=at)
+        order = ("is_practice", "grant__closes_at", "pk")
+        return rows.order_by(*order).values_list(*order)[:limit]
+
+    return CompiledQuery(make, key=UUIDField(), at=DateTimeField())
+
+
+def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walk through the engineer's pending access requests and open windows, newest first."""
     # No access request lasts longer than all deadlines and the longest window together. So the index on the engineer's
     # rows is read only for the last days, and not for years.
     longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
     since = at - max(timedelta(days=14), timedelta(seconds=longest))
-    rows = _by(actor).filter(submitted_at__gt=since).filter(_under_way(at))
-    return list(rows.values_list("pk", flat=True)[:limit])
+    return _of_engineer(actor, {"at": at, "since": since}, limit=limit)
 
 
-def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the engineer's access requests that have ended, newest first."""
-    rows = _by(actor).exclude(_under_way(at))
-    return list(rows.values_list("pk", flat=True)[:limit])
+def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walk through the engineer's access requests that have ended, newest first."""
+    return _of_engineer(actor, {"at": at}, limit=limit)
 
 
-def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the customer's access requests that wait for other people, the earliest deadline first."""
-    rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
-    streams = [rows.filter(tenant=pk, state=State.PENDING_PROVIDER) for pk in sorted(actor.tenant_ids)]
+def _of_engineer(actor: Actor, values: dict[str, Any], *, limit: int) -> list[Walk]:
+    scope = AccessRequest.objects.all().scope_of(actor)
+    column, ids = scope or ("", [])
+    if scope is not None and not ids:
+        return []
+    query = _by_engineer(column, len(ids), limit, is_under_way="since" in values)
+    named = {f"one_{n}": each for n, each in enumerate(ids)}
+    return [Walk(query, {**values, **named, "person": actor.person}, is_newest_first=True)]
+
+
+@cache
+def _by_engineer(column: str, count: int, limit: int, *, is_under_way: bool) -> CompiledQuery:
+    """Return the query for an engineer's own access requests in this number of queues. Staff see every queue."""
+
+    def make(person: Any, at: Any, since: Any = None, **ids: Any) -> QuerySet[Any, Any]:
+        rows = AccessRequest.objects.filter(*one_of(column, ids.values()), requested_by=person)
+        rows = rows.filter(_under_way(at), submitted_at__gt=since) if is_under_way else rows.exclude(_under_way(at))
+        return rows.order_by("-submitted_at", "-pk").values_list("is_practice", "submitted_at", "pk")[:limit]
+
+    fields = {name: DateTimeField() for name in (("at", "since") if is_under_way else ("at",))}
+    ids = {f"one_{n}": UUIDField() for n in range(count)}
+    return CompiledQuery(make, person=UUIDField(), **fields, **ids)
+
+
+def under_way(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walks through the customer's access requests that wait for other people, by deadline."""
+    at_provider = inbox.walk_where("tenant", State.PENDING_PROVIDER, False, limit=limit)
+    at_customer = inbox.walk_where("tenant", State.PENDING_CUSTOMER, False, limit=limit)
+    walks = [Walk(at_provider, {"key": pk, "at": at}) for pk in sorted(actor.tenant_ids)]
     others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
-    streams += [rows.filter(tenant=pk, state=State.PENDING_CUSTOMER) for pk in others]
-    return inbox.merged(streams, "decide_by", descending=False, limit=limit)
+    return walks + [Walk(at_customer, {"key": pk, "at": at}) for pk in others]
 
 
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
     """Return, for each tenant, the active people who are its approvers now."""
     found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}
-    memberships = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
-    for membership in memberships.select_related("person").order_by("person__name", "person_id"):
+    for membership in _APPROVERS(list(found)):
         found[membership.tenant_id].append(membership.person)
     return found
+
+
+def _approvers(tenants: list[Any]) -> QuerySet[Membership]:
+    rows = Membership.objects.filter(tenant__id__in=tenants, role=Role.APPROVER, person__is_active=True)
+    return rows.select_related("person").order_by("person__name", "person_id")
+
+
+_APPROVERS = CompiledIn(_approvers, UUIDField())
 
 
 def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
@@ -84,15 +127,30 @@ def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
 
     The ticket that was unchanged for longest comes first.
     """
-    rows = Ticket.objects.visible_to(actor).filter(assignee=actor.person, state__in=TICKET_LIVE)
-    return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
+    return _assigned(limit)(actor, person=actor.person)
+
+
+@cache
+def _assigned(limit: int) -> CompiledVisible:
+    def make(rows: Any, person: Any) -> Any:
+        rows = rows.filter(assignee=person, state__in=sorted(TICKET_LIVE))
+        return rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit]
+
+    return CompiledVisible(Ticket.objects.all, make, person=UUIDField())
 
 
 def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
     """Return the new tickets in the engineer's queues that are not assigned to anybody yet."""
-    rows = Ticket.objects.visible_to(actor).filter(state=TicketState.NEW)
-    rows = rows.filter(service__in=_queues_where(actor, Role.ENGINEER))
-    return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
+    return _new(limit)(_queues_where(actor, Role.ENGINEER))
+
+
+@cache
+def _new(limit: int) -> CompiledIn:
+    def make(queues: list[Any]) -> Any:
+        rows = Ticket.objects.filter(state=TicketState.NEW, service__id__in=queues)
+        return rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit]
+
+    return CompiledIn(make, UUIDField())
 
 
 def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
@@ -100,19 +158,32 @@ def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
 
     The ticket that was changed last comes first.
     """
-    rows = Ticket.objects.visible_to(actor).filter(state__in=TICKET_LIVE)
-    rows = rows.filter(Q(opened_by=actor.person) | Q(on_behalf_of=actor.person))
-    return list(rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit])
+    return _customers(limit)(actor, person=actor.person)
+
+
+@cache
+def _customers(limit: int) -> CompiledVisible:
+    def make(rows: Any, person: Any) -> Any:
+        rows = rows.filter(Q(opened_by=person) | Q(on_behalf_of=person), state__in=sorted(TICKET_LIVE))
+        return rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit]
+
+    return CompiledVisible(Ticket.objects.all, make, person=UUIDField())
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
     """Return, for each access request, when its engineer's previous window at the same tenant opened, or None."""
+    return dict(_LAST_HERE([row.pk for row in rows]))
+
+
+def _last_here(pks: list[Any]) -> Any:
     before = Grant.objects.real().filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )
     latest = Subquery(before.order_by("-opens_at").values("opens_at")[:1])
-    found = AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).annotate(last_here=latest)
-    return dict(found.values_list("pk", "last_here"))
+    return AccessRequest.objects.filter(pk__in=pks).annotate(last_here=latest).values_list("pk", "last_here")
+
+
+_LAST_HERE = CompiledIn(_last_here, UUIDField())
 
 
 def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:
@@ -122,6 +193,8 @@ def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[Conten
     """
     looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
     newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
+    if not grant_ids:
+        return {}
     newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}
     found: dict[UUID, list[ContentAccess]] = {pk: [] for pk in grant_ids}
     picked = Grant.objects.filter(pk__in=grant_ids).annotate(**newest).values_list(*newest)
@@ -132,12 +205,7 @@ def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[Conten
     return found
 
 
-def _by(actor: Actor) -> AccessRequestQuerySet:
-    rows = AccessRequest.objects.visible_to(actor)
-    return rows.filter(requested_by=actor.person).order_by("-submitted_at", "-pk")
-
-
-def _under_way(at: datetime) -> Q:
+def _under_way(at: Any) -> Q:
     return Q(state__in=PENDING, decide_by__gt=at) | Q(state=State.OPEN, grant__closes_at__gt=at)
 
 

@@ -7,11 +7,13 @@ query of its own, and the results are merged here. One query for all would make 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import islice
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -32,7 +34,7 @@ from requests_app.models import (
 )
 from requests_app.models.access import AccessRequestQuerySet
 from requests_app.models.scoping import PRACTICE_PREFIX
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, together
 
 #: The related rows that one line of a list shows.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")
@@ -41,26 +43,14 @@ PAGE = 25
 COUNTED = 100
 
 
-def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
-    """Return the access requests that this person may decide now, as querysets.
-
-    There is one queryset for each tenant or queue in which the person is an approver.
-    """
-    column = _COLUMNS[actor.side]
-    rows = _waiting(AccessRequest.objects.visible_to(actor), actor.side, human=actor.human, at=at)
-    return [rows.filter(**{column: key}) for key in _decided_by(actor)]
-
-
 def count_waiting_for(actor: Actor, *, at: datetime) -> int:
     """Return how many access requests this person may decide now. The count stops at COUNTED.
 
     Practice requests are not counted, although they are in the list of what waits for this person.
     """
-    counted = 0
-    for key in _decided_by(actor):
-        if counted < COUNTED:
-            counted += len(_WAITING[actor.side](human=actor.human, at=at, key=key))
-    return min(counted, COUNTED)
+    query = _WAITING[actor.side]
+    found = together([(query, {"human": actor.human, "at": at, "key": key}) for key in _decided_by(actor)])
+    return min(sum(map(len, found)), COUNTED)
 
 
 def _decided_by(actor: Actor) -> list[UUID]:
@@ -98,9 +88,86 @@ _COLUMNS = {Side.CUSTOMER: "tenant", Side.PROVIDER: "service"}
 _WAITING = {side: _waiting_in_one(side, most=COUNTED) for side in _COLUMNS}
 
 
+# --- Walks through an index ----------------------------------------------------------------------------------
+
+
+class Walk(NamedTuple):
+    """Access requests in the order of one index: a query for (whether it is practice, the instant, the id).
+
+    Several walks are read in one statement (`walked`).
+    """
+
+    query: CompiledQuery
+    values: dict[str, Any]
+    is_newest_first: bool = False
+    #: Whether all practice requests come after all real ones.
+    practice_last: bool = False
+
+
+def walked(parts: Mapping[str, tuple[list[Walk], int]]) -> dict[str, list[UUID]]:
+    """Return the ids for each part: the first of its walks together, up to its limit."""
+    found = iter(together([(walk.query, walk.values) for walks, _limit in parts.values() for walk in walks]))
+    result = {}
+    for name, (walks, limit) in parts.items():
+        rows = [row for _walk in walks for row in next(found)]
+        if any(walk.practice_last for walk in walks):
+            rows.sort()
+        else:
+            rows.sort(key=itemgetter(1, 2), reverse=any(walk.is_newest_first for walk in walks))
+        result[name] = [row[2] for row in rows[:limit]]
+    return result
+
+
+@cache
+def walk_where(
+    column: str, state: State, late: bool | None, *, limit: int, is_newest_first: bool = False
+) -> CompiledQuery:
+    """Return the walk through the access requests of one tenant or queue in one state, by deadline."""
+
+    def make(key: Any, at: Any = None) -> QuerySet[Any, Any]:
+        rows = _in_part(AccessRequest.objects.filter(**{column: key}), state, late, at)
+        order = ("-decide_by", "-pk") if is_newest_first else ("decide_by", "pk")
+        return rows.order_by(*order).values_list("is_practice", "decide_by", "pk")[:limit]
+
+    more = {} if late is None else {"at": DateTimeField()}
+    return CompiledQuery(make, key=UUIDField(), **more)
+
+
+@cache
+def _waiting_walk(side: Side, limit: int) -> CompiledQuery:
+    def make(human: Any, at: Any, key: Any) -> QuerySet[Any, Any]:
+        rows = _waiting(AccessRequest.objects.filter(**{_COLUMNS[side]: key}), side, human=human, at=at)
+        return rows.order_by("decide_by", "pk").values_list("is_practice", "decide_by", "pk")[:limit]
+
+    return CompiledQuery(make, human=UUIDField(), at=DateTimeField(), key=UUIDField())
+
+
+def waiting_walks(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walks through what this person may decide now, one for each tenant or queue where they can."""
+    query = _waiting_walk(actor.side, limit)
+    return [Walk(query, {"human": actor.human, "at": at, "key": key}) for key in _decided_by(actor)]
+
+
 def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
     """Return the ids of the access requests that this person may decide now, the earliest deadline first."""
-    return merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit)
+    return walked({"": (waiting_walks(actor, at=at, limit=limit), limit)})[""]
+
+
+def ended_walks(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
+    """Return the walks through the customer's access requests that have ended, newest first.
+
+    They read one index for each way to end.
+    """
+    parts = [part for group in ("closed", "denied", "withdrawn", "expired") for part in GROUPS[group]]
+    return [
+        Walk(
+            walk_where("tenant", state, late, limit=limit, is_newest_first=True),
+            {"key": pk} if late is None else {"key": pk, "at": at},
+            is_newest_first=True,
+        )
+        for pk in sorted(actor.tenant_ids)
+        for state, late in parts
+    ]
 
 
 # --- The list ------------------------------------------------------------------------------------------------
@@ -179,13 +246,6 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
     newer = Cursor(getattr(first, column), first.pk, False) if (more if not forward else cursor) else None
     older = Cursor(getattr(last, column), last.pk) if (more if forward else cursor) else None
     return Page(found, newer, older)
-
-
-def ended(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the customer's newest access requests that have ended. Read one index for each way to end."""
-    searches = [Search(group=group) for group in ("closed", "denied", "withdrawn", "expired")]
-    streams = [rows for search in searches for rows in _streams(actor, search, at)[0]]
-    return merged(streams, "decide_by", descending=True, limit=limit)
 
 
 def services(actor: Actor) -> list[Service]:
@@ -316,12 +376,30 @@ def merged(streams: Iterable[QuerySet[Any]], column: str, *, descending: bool, l
     return [pk for _at, pk in islice(heapq.merge(*walks, reverse=descending), limit)]
 
 
+_LINES = CompiledIn(lambda pks: AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE), UUIDField())
+_SCOPES = CompiledIn(
+    lambda pks: AccessRequestResource.objects.filter(access_request__id__in=pks).select_related("resource"),
+    UUIDField(),
+)
+_DECISIONS = CompiledIn(
+    lambda pks: Decision.objects.filter(access_request__id__in=pks).select_related("decider", "client__account"),
+    UUIDField(),
+)
+
+
 def whole(pks: list[UUID]) -> list[AccessRequest]:
     """Return the access requests with these ids, in the order of the ids.
 
-    The rows include the related rows that one line of a list shows.
+    The rows include the related rows that one line of a list shows. The scope and the decisions of each are plain
+    lists behind `row.scope.all()`: a list has many rows, and a queryset for each part of each takes long to make.
     """
-    found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
-    found = found.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account")
-    by_pk = {row.pk: row for row in found}
+    if not pks:
+        return []
+    by_pk = {row.pk: row for row in _LINES(pks)}
+    for name, parts in (("scope", _SCOPES(pks)), ("decisions", _DECISIONS(pks))):
+        for row in by_pk.values():
+            row.__dict__.setdefault("_prefetched_objects_cache", {})[name] = []
+        for part in parts:
+            part.access_request = row = by_pk[part.access_request_id]
+            row._prefetched_objects_cache[name].append(part)
     return [by_pk[pk] for pk in pks if pk in by_pk]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, UUIDField
 
 from audit_app import canonical
 from requests_app.domain import clock, link_secrets, policy
@@ -17,6 +17,7 @@ from requests_app.domain.errors import NotFound
 from requests_app.models import Invitation, Tenant
 from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.models.row_security import own_account
+from requests_app.platform.database.compiled import CompiledQuery
 
 #: The most invitations of the provider that a tenant reads when it first switches Lockbox on.
 MOST_NAMED = 200
@@ -124,10 +125,21 @@ def to_note(actor: Actor) -> list[Invitation]:
 
     Somebody copied the link, and the person has not confirmed knowing it. Or the role still waits for a second person.
     """
-    copied = Q(link_copied_at__isnull=False, copy_noted_at=None)
-    rows = Invitation.objects.visible_to(actor).filter(accepted_by=actor.person)
-    rows = rows.filter(copied | Q(proposal__isnull=False, proposal__ended_at=None))
+    # Hardly anybody has one.
+    noted = [pk for (pk,) in _TO_NOTE(person=actor.person)]
+    if not noted:
+        return []
+    rows = Invitation.objects.visible_to(actor).filter(pk__in=noted)
     return list(rows.select_related("link_copied_by", "proposal", "tenant").order_by("accepted_at"))
+
+
+def _to_note(person: Any) -> QuerySet[Any, Any]:
+    copied = Q(link_copied_at__isnull=False, copy_noted_at=None)
+    rows = Invitation.objects.filter(copied | Q(proposal__isnull=False, proposal__ended_at=None), accepted_by=person)
+    return rows.values_list("pk")
+
+
+_TO_NOTE = CompiledQuery(_to_note, person=UUIDField())
 
 
 def invited_to(row: Invitation) -> list[Invitation]:

@@ -65,9 +65,10 @@ def of_services(services: Iterable[Service]) -> dict[UUID, Receiver]:
     If a service has a gate, this is the gate. If several clients guard one service, this is the oldest.
     """
     services = list(services)
-    clients = Client.objects.live().filter(service__in={service.pk for service in services if service.is_external})
+    external = {service.pk for service in services if service.is_external}
+    clients = Client.objects.live().filter(service__in=external).select_related("account", "service")
     found: dict[UUID, Receiver] = {}
-    for client in clients.select_related("account", "service").order_by("created_at", "pk"):
+    for client in clients.order_by("created_at", "pk") if external else ():
         receiver = _of_client(client)
         if receiver is not None:
             found.setdefault(receiver.service.pk, receiver)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, UUIDField
 
 from audit_app import canonical
 from requests_app.domain import limits
@@ -31,6 +31,7 @@ from requests_app.models import (
     Tenant,
     Webhook,
 )
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import tenant as tenants
 
 #: The roles in a tenant whose holders can confirm. An absent approver's deputy can't.
@@ -70,7 +71,11 @@ def open_at(tenant_id: UUID) -> RestoredTenant | None:
 
 def open_at_provider() -> Restoration | None:
     """Return the newest restoration after which staff have not confirmed the provider's people, or None."""
-    return Restoration.objects.filter(confirmed_at=None).order_by("-restored_at").first()
+    found: list[Restoration] = _OPEN()
+    return found[0] if found else None
+
+
+_OPEN = CompiledQuery(lambda: Restoration.objects.filter(confirmed_at=None).order_by("-restored_at")[:1])
 
 
 def newest() -> Restoration | None:
@@ -126,8 +131,15 @@ def is_client_waiting(client: Client) -> bool:
 
 def waiting_tenants(tenant_ids: list[UUID]) -> list[RestoredTenant]:
     """Return those of these tenants that have not confirmed a restoration."""
-    rows = RestoredTenant.objects.filter(tenant__in=tenant_ids, confirmed_at=None).select_related("of", "tenant")
-    return list(rows.order_by("tenant__name"))
+    return _WAITING_TENANTS(tenant_ids)
+
+
+def _waiting(tenants: list[Any]) -> QuerySet[RestoredTenant]:
+    rows = RestoredTenant.objects.filter(tenant__id__in=tenants, confirmed_at=None).select_related("of", "tenant")
+    return rows.order_by("tenant__name")
+
+
+_WAITING_TENANTS = CompiledIn(_waiting, UUIDField())
 
 
 def unconfirmed_tenants() -> QuerySet[Tenant]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, DateTimeField, Exists, F, OuterRef, Prefetch, Q, QuerySet, UUIDField
 
 from requests_app.domain import clock, policy
 from requests_app.domain.actors import Actor, Role, Side
@@ -28,6 +28,7 @@ from requests_app.models import (
     Service,
     Tenant,
 )
+from requests_app.platform.database.compiled import CompiledQuery, together
 
 #: What is shown with an announced change.
 _SHOWN_WITH = ("proposed_by", "confirmed_by", "proposed_through")
@@ -240,6 +241,19 @@ def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
 
 def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
     return cast(Proposal, Proposal.objects.filter(tenant=tenant).find(proposal_id))
+
+
+def has_announced(tenant_ids: Iterable[UUID]) -> bool:
+    """Return whether `announced` has any changes. Every home page asks, and hardly ever is there one."""
+    at = clock.now()
+    return any(together([(_ANNOUNCED, {"tenant": tenant, "at": at}) for tenant in tenant_ids]))
+
+
+_ANNOUNCED = CompiledQuery(
+    lambda tenant, at: Proposal.objects.of_staff().pending(at).filter(touched__id=tenant).values_list("pk")[:1],
+    tenant=UUIDField(),
+    at=DateTimeField(),
+)
 
 
 def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:

@@ -12,8 +12,9 @@ from django.template.context import Context
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import get_template
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from requests_app.domain.levels import can_change
@@ -23,6 +24,8 @@ from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
 
 register = template.Library()
+#: This character is before and after the name of a value in a component that is rendered once. No template has it.
+_SLOT = "\ue000"
 
 
 def _partial(name: str, values: dict[str, Any]) -> SafeString:
@@ -41,8 +44,8 @@ def when(context: Context, at: datetime | None) -> str:
     """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone, or nothing for None."""
     if at is None:
         return ""
-    words = times.when_words(at, context.get("now"))
-    return format_html('<time class="when" datetime="{}">{}</time>', at.isoformat(), words)
+    words = escape(times.when_words(at, context.get("now")))
+    return mark_safe(f'<time class="when" datetime="{at.isoformat()}">{words}</time>')  # noqa: S308  escaped
 
 
 @register.simple_tag(takes_context=True)
@@ -53,10 +56,9 @@ def relative(context: Context, at: datetime | None) -> str:
     """
     if at is None:
         return ""
-    return format_html(
-        '<time class="relative" datetime="{}" data-relative>{}</time>',
-        at.isoformat(),
-        times.relative_words(at, context["now"]),
+    words = escape(times.relative_words(at, context["now"]))
+    return mark_safe(  # noqa: S308  escaped
+        f'<time class="relative" datetime="{at.isoformat()}" data-relative>{words}</time>'
     )
 
 
@@ -102,20 +104,35 @@ def deadline(
     now: datetime = context["now"]
     left = (closes - now).total_seconds()
     total = int((closes - opened).total_seconds()) if opened else 0
-    return _partial(
+    values = {
+        "closes": closes.isoformat(),
+        "when": when(context, closes),
+        "left": "" if over else relative(context, closes),
+        "total": str(total),
+        "used": str(max(0, min(total, total - int(left)))),
+    }
+    soon = 0 < left <= times.SECONDS_MATTER
+    parts = _deadline(str(kind), bool(over), left <= 0, soon, bool(total), get_language())
+    return mark_safe("".join(values.get(part, part) for part in parts))  # noqa: S308  a rendered template
+
+
+@lru_cache(maxsize=256)
+def _deadline(kind: str, over: bool, is_past: bool, is_soon: bool, has_bar: bool, _language: str | None) -> list[str]:
+    """Return the component in parts. In the place of each value, there is its name."""
+    names = {name: mark_safe(f"{_SLOT}{name}{_SLOT}") for name in ("closes", "when", "left", "total", "used")}  # noqa: S308  fixed names
+    found = _partial(
         "_deadline.html",
         {
-            "now": now,
-            "closes": closes,
+            **names,
             "kind": kind,
             "over": over,
-            "is_past": left <= 0,
-            "is_soon": 0 < left <= times.SECONDS_MATTER,
+            "is_past": is_past,
+            "is_soon": is_soon,
             "soon_seconds": times.SECONDS_MATTER,
-            "total": total,
-            "used": max(0, min(total, total - int(left))),
+            "has_bar": has_bar,
         },
     )
+    return str(found).split(_SLOT)
 
 
 # --- States, people, things -----------------------------------------------------------------------
@@ -141,6 +158,11 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
     `subject` says what has the state: "access_request", "ticket" or "message". With `subject="kind"`, the first
     argument is not a state but the kind of badge, and `word` is the badge's text.
     """
+    return _badge_of(str(getattr(state, "value", state)), subject, str(word), get_language())
+
+
+@lru_cache(maxsize=512)
+def _badge_of(state: str, subject: str, word: str, _language: str | None) -> SafeString:
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
 
@@ -185,10 +207,15 @@ def person(context: Context, someone: Any, role: str = "", organisation: str = "
     name = someone if isinstance(someone, str) else str(getattr(someone, "name", "") or "")
     if not organisation and getattr(someone, "side", "") == "provider":
         organisation = str(context.get("provider_name") or "")
+    return _person(name or _("nobody"), str(role), organisation, name, get_language())
+
+
+@lru_cache(maxsize=1024)
+def _person(shown: str, role: str, organisation: str, name: str, _language: str | None) -> SafeString:
     return _partial(
         "_person.html",
         {
-            "name": name or _("nobody"),
+            "name": shown,
             "role": role,
             "organisation": organisation,
             "is_mixed": _text.is_mixed_script(name),

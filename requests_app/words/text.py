@@ -23,6 +23,8 @@ _HIDDEN_RANGES = (
     (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE0FFF),
 )  # fmt: skip
 HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
+#: Text in which nothing must be escaped, shown or replaced.
+_PLAIN = re.compile(r"[ !#-%(-;=?-~]*")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -85,12 +87,11 @@ def visible_single(text: object) -> SafeString:
 
     So an entry in a list always takes one line.
     """
-    lines = _LINE_BREAK.split(str(text or "").strip())
-    joined = _reveal(lines[0])
-    if len(lines) > 1:
+    shown = str(text or "").strip()
+    if not _PLAIN.fullmatch(shown):
         sign = format_html('<span class="line-break" title="{}">↵</span>', _("Line break"))
-        joined = f" {sign} ".join(map(_reveal, lines))
-    return mark_safe(f'<bdi class="visible-line">{joined}</bdi>')  # noqa: S308  every part is escaped
+        shown = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(shown))
+    return mark_safe(f'<bdi class="visible-line">{shown}</bdi>')  # noqa: S308  every part is escaped
 
 
 def _script(letter: str) -> str:
@@ -99,6 +100,8 @@ def _script(letter: str) -> str:
 
 def is_mixed_script(name: str) -> bool:
     """Return whether a name mixes scripts that look alike, or uses letters that only imitate plain letters."""
+    if name.isascii():
+        return False
     letters = [char for char in name if char.isalpha()]
     scripts = {_script(letter) for letter in letters} & LOOK_ALIKE_SCRIPTS
     if len(scripts) > 1:

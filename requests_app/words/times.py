@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from functools import cache, lru_cache
 
 from django.utils import dateformat, timezone
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -17,8 +18,15 @@ SECONDS_MATTER = 10 * MINUTE
 
 def when_words(at: datetime, now: datetime | None) -> str:
     """Return an instant in the active time zone. The year is included only if it differs from the year of `now`."""
-    local = timezone.localtime(at)
-    if now is not None and timezone.localtime(now).year == local.year:
+    zone = timezone.get_current_timezone()
+    return _when(at, zone, None if now is None else timezone.localtime(now, zone).year, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _when(at: datetime, zone: tzinfo, this_year: int | None, _language: str | None) -> str:
+    # Lists show the same instants again and again.
+    local = timezone.localtime(at, zone)
+    if this_year == local.year:
         # Translators: an instant of this year, in the letters of Django's "date" filter: Tue 25 Nov, 14:05
         pattern = pgettext("instant of this year", "D j M, H:i")
     else:
@@ -43,6 +51,11 @@ def unit_patterns() -> dict[str, str]:
 
     countdown.js uses the same words, so that the text does not change on the page.
     """
+    return _unit_patterns(get_language())
+
+
+@cache
+def _unit_patterns(_language: str | None) -> dict[str, str]:
     return {
         # Translators: days, hours, minutes and seconds in short, as in "in 3 h 10 min".
         "d": pgettext("short length of time", "%(n)s d"),
@@ -95,6 +108,11 @@ def _one_unit(seconds: int, words: dict[str, str]) -> str:
 
 def duration_words(seconds: float) -> str:
     """Return a length of time in full: "2 hours", "1 hour 30 minutes". From two days on, it is in days."""
+    return _duration(int(seconds), get_language())
+
+
+@lru_cache(maxsize=1024)
+def _duration(seconds: int, _language: str | None) -> str:
     words = {
         "day": lambda n: ngettext("%(n)d day", "%(n)d days", n),
         "hour": lambda n: ngettext("%(n)d hour", "%(n)d hours", n),

@@ -34,9 +34,9 @@ from requests_app.models import (
     Token,
 )
 from requests_app.models.people import actor_of, find_token, reread
-from requests_app.models.scoping import CompiledFind
+from requests_app.models.scoping import CompiledFind, CompiledVisible
 from requests_app.platform.database import compiled
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, together
 from requests_app.queries import access
 from tests.caller import token_of
 from tests.cast import Cast
@@ -353,3 +353,51 @@ def test_a_compiled_find_is_compiled_once(cast: Cast, monkeypatch: pytest.Monkey
     assert find(row.pk, actor=cast.as_("ada")) == row
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
     assert find(row.pk, actor=cast.as_("otto")) == row
+
+
+# --- Several ids, several queries -----------------------------------------------------------------------------------
+
+
+def test_a_compiled_in_finds_the_rows_of_any_number_of_ids(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_ids = CompiledIn(lambda ids: Person.objects.get_queryset().filter(pk__in=ids).order_by("name"), UUIDField())
+    ids = [person.pk for person in cast.people.values()]
+    for number in (0, 1, 2, 3, 5, len(ids)):
+        expected = list(Person.objects.get_queryset().filter(pk__in=ids[:number]).order_by("name"))
+        assert by_ids(ids[:number]) == expected
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    assert len(by_ids(ids[:4])) == 4
+    assert len(by_ids(ids[3:6])) == 3
+    monkeypatch.undo()
+    assert len(by_ids([*ids, *(uuid.uuid4() for _ in range(70))])) == len(ids)
+
+
+def test_several_queries_are_one_statement(cast: Cast, django_assert_num_queries: Any) -> None:
+    def make(tenant: Any) -> QuerySet[Any, Any]:
+        rows = Membership.objects.filter(tenant_id=tenant).order_by("-given_at", "pk")
+        return rows.values_list("person__is_active", "given_at", "person_id")[:2]
+
+    query = CompiledQuery(make, tenant=UUIDField())
+    tenants = [cast.contoso.pk, uuid.uuid4(), cast.tenants["fabrikam"].pk]
+    asked = [(query, {"tenant": tenant}) for tenant in tenants]
+    assert together([]) == []
+    with django_assert_num_queries(1):
+        found = together(asked)
+    assert [sorted(rows) for rows in found] == [sorted(make(tenant)) for tenant in tenants]
+    with django_assert_num_queries(2):
+        found = together(asked * 50)
+    assert len(found) == 150
+    assert [len(rows) for rows in found[-3:]] == [2, 0, 2]
+
+
+def test_a_compiled_visible_query_returns_what_visible_to_returns(cast: Cast) -> None:
+    rows = [cast.confirmed(), cast.confirmed("fabrikam")]
+    query = CompiledVisible(
+        AccessRequest.objects.all, lambda seen, state: seen.filter(state=state).order_by("pk")[:5], state=CharField()
+    )
+    for name in ("ada", "frida", "pat", "priya", "samir", "otto"):
+        actor = cast.as_(name)
+        expected = list(AccessRequest.objects.visible_to(actor).order_by("pk"))
+        assert query(actor, state="PENDING_CUSTOMER") == expected
+    assert query(Actor.system("outbox"), state="PENDING_CUSTOMER") == sorted(rows, key=lambda row: row.pk)
+    assert query(Actor.system("outbox"), state="OPEN") == []
+    assert query(replace(cast.as_("ada"), tenant_roles={}), state="PENDING_CUSTOMER") == []

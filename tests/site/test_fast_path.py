@@ -59,7 +59,7 @@ ONE, MANY = "/access/v1/evaluation", "/access/v1/evaluations"
 PASSED_BY = {
     "requests_app.doors.api.forward_auth.ForwardAuthMiddleware": "answers other addresses",
     "django.middleware.security.SecurityMiddleware": "adds headers, and does not redirect addresses for programs",
-    "csp.middleware.CSPMiddleware": "adds headers",
+    "lockbox_site.lighter.PolicyMiddleware": "adds headers",
     "django_permissions_policy.PermissionsPolicyMiddleware": "adds headers",
     "django.middleware.clickjacking.XFrameOptionsMiddleware": "adds headers",
     "lockbox_site.middleware.IsolationMiddleware": "adds headers; Django answers calls without TLS",

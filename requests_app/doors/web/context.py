@@ -36,7 +36,7 @@ ROLE_WORDS: dict[Role, str | Promise] = {
     Role.STAFF: _("Staff"),
 }
 _ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
-_INSTANT, _COUNT = "page_instant", "page_waiting_count"
+_INSTANT, _COUNT, _TENANTS = "page_instant", "page_waiting_count", "page_tenants"
 
 
 @dataclass
@@ -71,6 +71,15 @@ def waiting_count(request: HttpRequest) -> int:
     return count
 
 
+def tenants_of(request: HttpRequest) -> list[Tenant]:
+    """Return the tenants of this person. The menu and the first page share them."""
+    found: list[Tenant] | None = getattr(request, _TENANTS, None)
+    if found is None:
+        found = menu.tenants(actor_in(request))
+        setattr(request, _TENANTS, found)
+    return found
+
+
 def page(request: HttpRequest) -> dict[str, Any]:
     """Return the context of every page. If the database fails, return {}, so that the page about the failure works."""
     try:
@@ -95,7 +104,7 @@ def _page(request: HttpRequest) -> dict[str, Any]:
     if request.path_info.startswith("/admin/"):
         return {**context, "set_up": partial(_providers_set_up, request)}
     actor = actor_in(request)
-    tenants = menu.tenants(actor)
+    tenants = tenants_of(request)
     return {
         **context,
         "set_up": partial(_tenants_set_up, request, actor, tenants),

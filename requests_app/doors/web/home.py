@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.doors.web._access import Line, Window, lines, window
 from requests_app.doors.web._places import places
-from requests_app.doors.web.context import counted, instant, waiting_count
+from requests_app.doors.web.context import counted, instant, tenants_of, waiting_count
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
@@ -45,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
     shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
     context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request), at)}
     if actor.side is Side.CUSTOMER:
-        context |= _customer(actor, shown)
+        context |= _customer(actor, shown, tenants_of(request))
     elif Role.ENGINEER in actor.roles:
         context |= _engineer(actor, shown, at)
     if actor.is_staff:
@@ -62,16 +62,16 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
 
     A person with several roles sees the parts of all their roles.
     """
-    parts = {"waiting": inbox.waiting(actor, at=at, limit=WAITING)}
+    parts = {"waiting": (inbox.waiting_walks(actor, at=at, limit=WAITING), WAITING)}
     if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
-        parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1)
+        parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1), WINDOWS + 1
     if actor.side is Side.CUSTOMER:
-        parts["pending"] = queries.under_way(actor, at=at, limit=RECENT)
-        parts["recent"] = inbox.ended(actor, at=at, limit=RECENT)
+        parts["pending"] = queries.under_way(actor, at=at, limit=RECENT), RECENT
+        parts["recent"] = inbox.ended_walks(actor, at=at, limit=RECENT), RECENT
     elif Role.ENGINEER in actor.roles:
-        parts["own_pending"] = queries.under_way_of_engineer(actor, at=at, limit=RAISED)
-        parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT)
-    return parts
+        parts["own_pending"] = queries.under_way_of_engineer(actor, at=at, limit=RAISED), RAISED
+        parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT), RECENT
+    return inbox.walked(parts)
 
 
 def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int, at: datetime) -> dict[str, Any]:
@@ -104,8 +104,7 @@ def _with_practice(words: str, waiting: list[Line]) -> str:
     return counted_words % {"real": words, "n": n}
 
 
-def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
-    tenants = menu.tenants(actor)
+def _customer(actor: Actor, shown: dict[str, list[Line]], tenants: list[Tenant]) -> dict[str, Any]:
     who = queries.who_can_answer(tenants)
     announced = announcements(tenant.pk for tenant in tenants)
     recent = sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True)

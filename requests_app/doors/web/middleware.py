@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import cast
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import render
@@ -86,7 +87,14 @@ def _actor(request: HttpRequest) -> Actor:
         stepped_up_at=_stepped_up_at(request),
         request_id=getattr(request, "request_id", ""),
         ip=request.META.get("REMOTE_ADDR", ""),
+        given_roles=_held_roles(request),
     )
+
+
+def _held_roles(request: HttpRequest) -> list[tuple[UUID, str]] | None:
+    """Return the roles that were read with the person of the session, or None if this request signs a person in."""
+    read = getattr(request, "_cached_user", None)
+    return read.held_roles if isinstance(read, Person) and read == request.user else None
 
 
 def _stepped_up_at(request: HttpRequest) -> datetime | None:

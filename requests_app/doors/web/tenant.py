@@ -109,6 +109,8 @@ def _services(actor: Actor) -> dict[str, Any]:
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
     """Return the changes that the provider's staff have announced to these tenants, each with a description."""
     tenants = list(tenant_ids)
+    if not queries.has_announced(tenants):
+        return []
     return [
         {"row": one, "words": proposals.words(one.act, one.said), **_changes(one, tenants)}
         for one in queries.announced(tenants)

@@ -7,7 +7,7 @@ writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import date
 from functools import cache
@@ -55,6 +55,9 @@ class CompiledQuery:
         self._compiled: dict[str, _Compiled] = {}
 
     def __call__(self, **values: Any) -> list[Any]:
+        return self.ready(values).rows(values)
+
+    def ready(self, values: Mapping[str, Any]) -> _Compiled:
         if values.keys() != self._fields.keys() or None in values.values():
             # Compared with None, a column would have to be IS NULL, which is another text.
             raise TypeError(f"This query needs a value for each of {sorted(self._fields)}.")
@@ -65,10 +68,66 @@ class CompiledQuery:
             # Several threads can be here at once. Each needs its own query, because Django changes a query while it
             # makes the text.
             self._compiled[using] = _Compiled(self._made(), using)
-        return self._compiled[using].rows(values)
+        return self._compiled[using]
 
     def _made(self) -> QuerySet[Any, Any]:
         return self._make(**{name: Parameter(name, field) for name, field in self._fields.items()})
+
+
+#: With more ids than this, the text of a query is made at each call.
+_IDS = 64
+
+
+class CompiledIn:
+    """A query for rows with one of several ids. `make` gets a list of Parameters for an `__in` condition.
+
+    One text is compiled for 1, 2, 4 … ids, and the last id fills the places that are left.
+    """
+
+    def __init__(self, make: Callable[[list[Any]], QuerySet[Any, Any]], field: Field[Any, Any]) -> None:
+        self._make, self._field = make, field
+        self._queries: dict[int, CompiledQuery] = {}
+
+    def __call__(self, ids: Sequence[Any]) -> list[Any]:
+        if not ids:
+            return []
+        if len(ids) > _IDS:
+            return list(self._make(list(ids)))
+        count = 1 << (len(ids) - 1).bit_length()
+        query = self._queries.get(count)
+        if query is None:
+            fields = {f"id_{n}": self._field for n in range(count)}
+            query = self._queries[count] = CompiledQuery(lambda **ids: self._make(list(ids.values())), **fields)
+        return query(**{f"id_{n}": ids[min(n, len(ids) - 1)] for n in range(count)})
+
+
+#: A statement with more parts is sent as several. SQLite allows 500 parts.
+_PARTS = 100
+
+
+def together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+    """Run several compiled queries in one statement, and return the rows of each. The rows have no order.
+
+    All queries select values (`values_list`) of the same kinds of columns.
+    """
+    found: list[list[tuple[Any, ...]]] = []
+    for begin in range(0, len(asked), _PARTS):
+        found += _together(asked[begin : begin + _PARTS])
+    return found
+
+
+def _together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+    queries = [query.ready(values) for query, values in asked]
+    connection = connections[queries[0].using]
+    made = [one.statement(values, connection) for one, (_query, values) in zip(queries, asked, strict=True)]
+    parts = [f"SELECT {n} AS part, one.* FROM ({sql}) one" for n, (sql, _params) in enumerate(made)]  # noqa: S608  ours
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), [value for _sql, params in made for value in params])
+        rows = cursor.fetchall()
+    found: list[list[tuple[Any, ...]]] = [[] for _ in asked]
+    for (part, *_), row in zip(rows, queries[0].converted([row[1:] for row in rows], connection), strict=True):
+        found[part].append(row)
+    return found
 
 
 class _Compiled:
@@ -89,18 +148,31 @@ class _Compiled:
         # Connections belong to one thread, and this object to all threads.
         self._compiler.connection = None
 
+    @property
+    def using(self) -> str:
+        return self._using
+
+    def statement(self, values: Mapping[str, Any], connection: Any) -> tuple[str, tuple[Any, ...]]:
+        bound = (param.bound(values, connection) if isinstance(param, Parameter) else param for param in self._params)
+        return self._sql, tuple(bound)
+
+    def converted(self, rows: Iterable[Sequence[Any]], connection: Any) -> list[tuple[Any, ...]]:
+        """Convert the values of rows that another statement has read."""
+        compiler: Any = copy(self._compiler)
+        compiler.connection = connection
+        converters = compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]])
+        return list(map(tuple, compiler.apply_converters(rows, converters) if converters else rows))
+
     def rows(self, values: Mapping[str, Any]) -> list[Any]:
         connection = connections[self._using]
         if self._locks and connection.get_autocommit():
             # Django checks this when it makes the text.
             raise TransactionManagementError("A query that locks rows runs only inside a transaction.")
-        params = tuple(
-            param.bound(values, connection) if isinstance(param, Parameter) else param for param in self._params
-        )
+        sql, params = self.statement(values, connection)
         # Django runs the statement and makes the rows as for every queryset. Only this compiler's text is made already.
         compiler: Any = copy(self._compiler)
         compiler.connection = connection
-        compiler.as_sql = lambda *_args, **_options: (self._sql, params)
+        compiler.as_sql = lambda *_args, **_options: (sql, params)
         query: Any = _Query(compiler)
         rows: Any = self._queryset._iterable_class
         return list(rows(QuerySet(self._queryset.model, query, self._using)))

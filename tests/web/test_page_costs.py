@@ -1,0 +1,158 @@
+"""What a page costs beside its own work, counted without a clock: statements, their texts, translated words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.sql.compiler import SQLCompiler
+from django.template import Context, Template
+from django.templatetags import i18n
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from lockbox_site import lighter, pseudolocale
+from requests_app.models import Membership
+from requests_app.templatetags import lockbox, translated
+from tests.cast import Cast
+from tests.web.pages import signed_in
+
+
+def _sent(client: Any, address: str) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address).status_code == 200
+    return [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
+
+
+def _about(table: str, sent: list[str]) -> list[str]:
+    return [sql for sql in sent if f'FROM "{table}"' in sql]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("name", "most"), [("ada", 14), ("pat", 10), ("priya", 11)])
+def test_a_home_page_stays_in_its_budget(cast: Cast, name: str, most: int) -> None:
+    for _ in range(3):
+        cast.confirmed()
+        cast.submitted()
+    client = signed_in(cast, name)
+    client.get("/")
+    sent = _sent(client, "/")
+    assert len(sent) <= most, "\n".join([str(len(sent)), *sent])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "pat"])
+def test_the_statements_of_a_home_page_are_made_once(cast: Cast, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.confirmed()
+    client = signed_in(cast, name)
+    for _ in range(2):
+        assert client.get("/").status_code == 200
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "pat"])
+def test_two_statements_read_who_the_person_is(cast: Cast, name: str) -> None:
+    """The session, and the person with their roles."""
+    client = signed_in(cast, name)
+    client.get("/limits/")
+    sent = _sent(client, "/limits/")
+    found = {table: len(_about(table, sent)) for table in ("django_session", "requests_app_person")}
+    assert found == {"django_session": 1, "requests_app_person": 1}, "\n".join(sent)
+    assert _about("requests_app_membership", sent) + _about("requests_app_queueassignment", sent) == []
+
+
+@pytest.mark.django_db
+def test_a_role_that_is_taken_away_is_missing_on_the_next_page(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+    assert f"/access-requests/{row.pk}/" in client.get("/").content.decode()
+    Membership.objects.filter(person=cast.ada, role="approver").delete()
+    assert "Waiting for you" not in client.get("/").content.decode()
+    Membership.objects.filter(person=cast.ada).delete()
+    assert row.reference not in client.get("/").content.decode()
+
+
+# --- Words ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _pseudo() -> Iterator[None]:
+    pseudolocale.install()
+    with translation.override(pseudolocale.LANGUAGE):
+        yield
+
+
+TEXTS = [
+    '{% translate "Save & go" %}',
+    '{% translate "100% of <b>it</b>" %}',
+    '{% translate "May" context "name of month" %}',
+    '{% translate "Save" noop %}',
+    '{% translate "Save" as word %}[{{ word }}]',
+    '{% translate "Save"|upper %}',
+    "{% translate word %}",
+    '{% translate "Save" context word %}',
+    '{% autoescape off %}{% translate "a & b" %}{% endautoescape %}',
+    "{% trans 'Save' %}",
+    "{% blocktranslate trimmed with name=word %}Save {{ name }}{% endblocktranslate %}",
+]
+
+
+@pytest.mark.parametrize("language", ["en", pseudolocale.LANGUAGE])
+def test_words_are_those_that_django_writes(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pseudolocale.install()
+    for text in TEXTS:
+        ours = Template("{% load i18n %}" + text)
+        with monkeypatch.context() as patch:
+            patch.setattr(translated.Translate, "render", i18n.TranslateNode.render)
+            with translation.override(language):
+                expected = Template("{% load i18n %}" + text).render(Context({"word": "x & y"}))
+        for _ in range(2):
+            with translation.override(language):
+                assert ours.render(Context({"word": "x & y"})) == expected
+
+
+def test_each_language_has_its_own_words() -> None:
+    pseudolocale.install()
+    text = Template('{% load i18n %}{% translate "Save" %}')
+    shown = []
+    for language in ("en", pseudolocale.LANGUAGE, "en"):
+        with translation.override(language):
+            shown.append(text.render(Context()))
+    assert shown == ["Save", pseudolocale.disguise("Save"), "Save"]
+
+
+def test_words_without_variables_are_translated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Template('{% load i18n %}{% translate "Save" %}{% translate "Save" as word %}{{ word }}')
+    assert text.render(Context()) == "SaveSave"
+    monkeypatch.setattr(i18n.TranslateNode, "render", None)
+    assert text.render(Context()) == "SaveSave"
+
+
+@pytest.mark.django_db
+def test_a_list_renders_no_component_for_each_row(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        cast.confirmed()
+    client = signed_in(cast, "ada")
+    first = client.get("/")
+    monkeypatch.setattr(lockbox, "_partial", None)
+    again = client.get("/")
+    assert again.status_code == first.status_code == 200
+    assert again.content.count(b"deadline-words") == 3
+
+
+# --- The policy ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_policy_is_made_once(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("/healthz", "/accounts/login/"):
+        client.get(address)
+    monkeypatch.setattr(lighter, "build_policy", None)
+    nonces = {client.get("/accounts/login/")["Content-Security-Policy"] for _ in range(2)}
+    assert len(nonces) == 2
+    assert all("'nonce-" in each and "place-of" not in each for each in nonces)
+    assert "nonce" not in client.get("/healthz")["Content-Security-Policy"]
