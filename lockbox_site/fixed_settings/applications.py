@@ -91,7 +91,6 @@ TEMPLATES = [
                 "lockbox_site.context.site",
                 "requests_app.doors.web.context.page",
             ],
-            "libraries": {"i18n": "requests_app.templatetags.translated"},
             # Protects every form in every template from being sent twice. Remembers addresses.
             "builtins": ["requests_app.templatetags.once", "requests_app.templatetags.addresses"],
         },

@@ -588,7 +588,8 @@ def find_tokens(hashes: Sequence[str]) -> list[tuple[Token, datetime]]:
 def _with_held_roles(rows: Sequence[Any]) -> tuple[Token, datetime]:
     token: Token = rows[0]
     token.held_roles = _roles_in(rows, token.account.side)
-    return token, clock.brought(rows[0].now)
+    token.read_at = clock.brought(rows[0].now)
+    return token, token.read_at
 
 
 def _without_roles(actor: Actor) -> Actor:

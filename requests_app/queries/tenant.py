@@ -243,9 +243,8 @@ def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
     return cast(Proposal, Proposal.objects.filter(tenant=tenant).find(proposal_id))
 
 
-def has_announced(tenant_ids: Iterable[UUID]) -> bool:
+def has_announced(tenant_ids: Iterable[UUID], *, at: datetime) -> bool:
     """Return whether `announced` has any changes. Every home page asks, and hardly ever is there one."""
-    at = clock.now()
     return any(together([(_ANNOUNCED, {"tenant": tenant, "at": at}) for tenant in tenant_ids]))
 
 

@@ -20,10 +20,12 @@ from django.utils.translation import gettext as _
 from requests_app.domain.levels import can_change
 from requests_app.models.practice import is_practice
 from requests_app.queries.guide import ONWARDS
+from requests_app.templatetags import translated
 from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
 
 register = template.Library()
+register.tags.update(translated.register.tags)
 #: This character is before and after the name of a value in a component that is rendered once. No template has it.
 _SLOT = "\ue000"
 

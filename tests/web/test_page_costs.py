@@ -105,11 +105,11 @@ TEXTS = [
 def test_words_are_those_that_django_writes(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pseudolocale.install()
     for text in TEXTS:
-        ours = Template("{% load i18n %}" + text)
+        ours = Template("{% load i18n lockbox %}" + text)
         with monkeypatch.context() as patch:
             patch.setattr(translated.Translate, "render", i18n.TranslateNode.render)
             with translation.override(language):
-                expected = Template("{% load i18n %}" + text).render(Context({"word": "x & y"}))
+                expected = Template("{% load i18n lockbox %}" + text).render(Context({"word": "x & y"}))
         for _ in range(2):
             with translation.override(language):
                 assert ours.render(Context({"word": "x & y"})) == expected
@@ -117,7 +117,7 @@ def test_words_are_those_that_django_writes(language: str, monkeypatch: pytest.M
 
 def test_each_language_has_its_own_words() -> None:
     pseudolocale.install()
-    text = Template('{% load i18n %}{% translate "Save" %}')
+    text = Template('{% load i18n lockbox %}{% translate "Save" %}')
     shown = []
     for language in ("en", pseudolocale.LANGUAGE, "en"):
         with translation.override(language):
@@ -126,7 +126,7 @@ def test_each_language_has_its_own_words() -> None:
 
 
 def test_words_without_variables_are_translated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = Template('{% load i18n %}{% translate "Save" %}{% translate "Save" as word %}{{ word }}')
+    text = Template('{% load i18n lockbox %}{% translate "Save" %}{% translate "Save" as word %}{{ word }}')
     assert text.render(Context()) == "SaveSave"
     monkeypatch.setattr(i18n.TranslateNode, "render", None)
     assert text.render(Context()) == "SaveSave"

@@ -357,7 +357,7 @@ class AccessRequests(ListView):
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:
-        return self.listed(access.listed(self.actor), at=clock.now())
+        return self.listed(access.listed(self.actor), at=self.token.read_at)
 
     @extend_schema(
         operation_id="access_requests_submit",
@@ -415,7 +415,7 @@ class OneAccessRequest(ApiView):
         responses=one(AccessRequestOut),
     )
     def get(self, request: Any, pk: UUID) -> Response:
-        return _shown(self, pk)
+        return self.shown(AccessRequestOut, access.one(pk, actor=self.actor), at=self.token.read_at)
 
 
 class _Decision(ApiView):
@@ -535,6 +535,7 @@ def _ask(found: dict[str, Any]) -> operations.Ask:
 
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
+    """Answer with the access request after an act."""
     row = access.one(pk, actor=view.actor)
     location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
     return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())

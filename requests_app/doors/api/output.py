@@ -1,12 +1,13 @@
 """Writes rows as the serializers of the API declare, many times faster than the framework does.
 
-The framework copies every field of a serializer for each object that it writes. Here, each thread makes one serializer
-of each class, and keeps what it needs to know about each field.
+The framework copies every field of a serializer for each object that it writes. Here, a serializer is kept for the next
+object, with what must be known about each of its fields.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
@@ -19,12 +20,13 @@ from rest_framework.fields import Field, SkipField
 
 
 class _OfThread(threading.local):
-    def __init__(self) -> None:
-        self.writers: dict[type[Any], _Writer] = {}
-        self.zone: tzinfo | None = None
+    #: The time zone of the answer that this thread writes.
+    zone: tzinfo | None = None
 
 
 _here = _OfThread()
+#: The writers that no thread uses now. There are never more of a class than threads that have written it at once.
+_idle: dict[type[Any], deque[_Writer]] = defaultdict(deque)
 
 
 def shown(serializer: type[Any], row: Any, **context: Any) -> Any:
@@ -43,20 +45,22 @@ def all_shown(
 
 @contextmanager
 def _writer(serializer: type[Any], context: dict[str, Any]) -> Iterator[_Writer]:
-    writer = _here.writers.get(serializer)
-    if writer is None:
-        writer = _here.writers[serializer] = _Writer(serializer(context={}))
-    # A serializer can write an object of its own class inside of another one.
-    before = writer.serializer._context, _here.zone
+    idle = _idle[serializer]
+    try:
+        writer = idle.pop()
+    except IndexError:
+        writer = _Writer(serializer(context={}))
+    zone = _here.zone
     writer.serializer._context, _here.zone = context, timezone.get_current_timezone()
     try:
         yield writer
     finally:
-        writer.serializer._context, _here.zone = before
+        writer.serializer._context, _here.zone = {}, zone
+        idle.append(writer)
 
 
 class _Writer:
-    """Writes rows with one serializer, which belongs to one thread."""
+    """Writes rows with one serializer, in one thread at a time."""
 
     def __init__(self, serializer: Any) -> None:
         self.serializer = serializer

@@ -45,7 +45,7 @@ def home(request: HttpRequest) -> HttpResponse:
     shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
     context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request), at)}
     if actor.side is Side.CUSTOMER:
-        context |= _customer(actor, shown, tenants_of(request))
+        context |= _customer(actor, shown, tenants_of(request), at)
     elif Role.ENGINEER in actor.roles:
         context |= _engineer(actor, shown, at)
     if actor.is_staff:
@@ -104,9 +104,9 @@ def _with_practice(words: str, waiting: list[Line]) -> str:
     return counted_words % {"real": words, "n": n}
 
 
-def _customer(actor: Actor, shown: dict[str, list[Line]], tenants: list[Tenant]) -> dict[str, Any]:
+def _customer(actor: Actor, shown: dict[str, list[Line]], tenants: list[Tenant], at: datetime) -> dict[str, Any]:
     who = queries.who_can_answer(tenants)
-    announced = announcements(tenant.pk for tenant in tenants)
+    announced = announcements((tenant.pk for tenant in tenants), at=at)
     recent = sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True)
     return {
         "is_customer": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -90,7 +91,7 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         "under_way": queries.under_way(row, at=at),
         "waits": restored.waiting(row.pk),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
-        "announced": announcements([row.pk]),
+        "announced": announcements([row.pk], at=at),
         "wait_seconds": settings.STAFF_CHANGE_WAIT_SECONDS,
     }
     return render(request, "tenant/tenant.html", context, status=status)
@@ -106,10 +107,10 @@ def _services(actor: Actor) -> dict[str, Any]:
     }
 
 
-def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
+def announcements(tenant_ids: Iterable[UUID], *, at: datetime) -> list[dict[str, Any]]:
     """Return the changes that the provider's staff have announced to these tenants, each with a description."""
     tenants = list(tenant_ids)
-    if not queries.has_announced(tenants):
+    if not queries.has_announced(tenants, at=at):
         return []
     return [
         {"row": one, "words": proposals.words(one.act, one.said), **_changes(one, tenants)}
