@@ -20,7 +20,7 @@ from requests_app.models import AccessRequest, ContentAccess, Grant, Membership,
 from requests_app.models.scoping import CompiledVisible, one_of
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import inbox
-from requests_app.queries.inbox import Walk
+from requests_app.queries.walks import Walk, walk_where
 
 _TICKET = ("tenant", "service", "assignee", "opened_by")
 
@@ -99,8 +99,8 @@ def _by_engineer(column: str, count: int, limit: int, *, is_under_way: bool) -> 
 
 def under_way(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
     """Return the walks through the customer's access requests that wait for other people, by deadline."""
-    at_provider = inbox.walk_where("tenant", State.PENDING_PROVIDER, False, limit=limit)
-    at_customer = inbox.walk_where("tenant", State.PENDING_CUSTOMER, False, limit=limit)
+    at_provider = walk_where("tenant", State.PENDING_PROVIDER, False, limit=limit)
+    at_customer = walk_where("tenant", State.PENDING_CUSTOMER, False, limit=limit)
     walks = [Walk(at_provider, {"key": pk, "at": at}) for pk in sorted(actor.tenant_ids)]
     others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
     return walks + [Walk(at_customer, {"key": pk, "at": at}) for pk in others]

@@ -7,13 +7,12 @@ query of its own, and the results are merged here. One query for all would make 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import islice
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -35,6 +34,7 @@ from requests_app.models import (
 from requests_app.models.access import AccessRequestQuerySet
 from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, together
+from requests_app.queries.walks import Walk, in_part, walk_where, walked
 
 #: The related rows that one line of a list shows.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")
@@ -86,51 +86,6 @@ def _waiting_in_one(side: Side, *, most: int) -> CompiledQuery:
 #: The column of the keys of `_decided_by`.
 _COLUMNS = {Side.CUSTOMER: "tenant", Side.PROVIDER: "service"}
 _WAITING = {side: _waiting_in_one(side, most=COUNTED) for side in _COLUMNS}
-
-
-# --- Walks through an index ----------------------------------------------------------------------------------
-
-
-class Walk(NamedTuple):
-    """Access requests in the order of one index: a query for (whether it is practice, the instant, the id).
-
-    Several walks are read in one statement (`walked`).
-    """
-
-    query: CompiledQuery
-    values: dict[str, Any]
-    is_newest_first: bool = False
-    #: Whether all practice requests come after all real ones.
-    practice_last: bool = False
-
-
-def walked(parts: Mapping[str, tuple[list[Walk], int]]) -> dict[str, list[UUID]]:
-    """Return the ids for each part: the first of its walks together, up to its limit."""
-    found = iter(together([(walk.query, walk.values) for walks, _limit in parts.values() for walk in walks]))
-    result = {}
-    for name, (walks, limit) in parts.items():
-        rows = [row for _walk in walks for row in next(found)]
-        if any(walk.practice_last for walk in walks):
-            rows.sort()
-        else:
-            rows.sort(key=itemgetter(1, 2), reverse=any(walk.is_newest_first for walk in walks))
-        result[name] = [row[2] for row in rows[:limit]]
-    return result
-
-
-@cache
-def walk_where(
-    column: str, state: State, late: bool | None, *, limit: int, is_newest_first: bool = False
-) -> CompiledQuery:
-    """Return the walk through the access requests of one tenant or queue in one state, by deadline."""
-
-    def make(key: Any, at: Any = None) -> QuerySet[Any, Any]:
-        rows = _in_part(AccessRequest.objects.filter(**{column: key}), state, late, at)
-        order = ("-decide_by", "-pk") if is_newest_first else ("decide_by", "pk")
-        return rows.order_by(*order).values_list("is_practice", "decide_by", "pk")[:limit]
-
-    more = {} if late is None else {"at": DateTimeField()}
-    return CompiledQuery(make, key=UUIDField(), **more)
 
 
 @cache
@@ -292,15 +247,7 @@ def _streams(actor: Actor, search: Search, at: datetime) -> tuple[list[AccessReq
     if tenant_ids is not None and not search.group:
         return keyed, "submitted_at"
     parts = GROUPS[search.group] if search.group else tuple((state, None) for state in State)
-    return [_in_part(some, state, late, at) for some in keyed for state, late in parts], "decide_by"
-
-
-def _in_part(rows: AccessRequestQuerySet, state: State, late: bool | None, at: datetime) -> AccessRequestQuerySet:
-    rows = rows.filter(state=state)
-    if late is None:
-        return rows
-    until = "grant__closes_at" if state is State.OPEN else "decide_by"
-    return rows.filter(**{f"{until}__lte" if late else f"{until}__gt": at})
+    return [in_part(some, state, late, at) for some in keyed for state, late in parts], "decide_by"
 
 
 def _queues(actor: Actor, search: Search) -> list[UUID]:

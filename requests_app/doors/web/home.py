@@ -29,6 +29,7 @@ from requests_app.queries import home as queries
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
+from requests_app.queries.walks import walked
 
 WAITING, WINDOWS, RECENT, TICKETS, RAISED = 10, 5, 8, 8, 20
 #: How many accesses each open window shows. Each window polls separately for new accesses.
@@ -71,7 +72,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
     elif Role.ENGINEER in actor.roles:
         parts["own_pending"] = queries.under_way_of_engineer(actor, at=at, limit=RAISED), RAISED
         parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT), RECENT
-    return inbox.walked(parts)
+    return walked(parts)
 
 
 def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int, at: datetime) -> dict[str, Any]:
