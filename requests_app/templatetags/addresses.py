@@ -39,12 +39,10 @@ class Url(URLNode):
         return conditional_escape(address) if context.autoescape else address
 
 
-def _application(context: Context) -> str | None:
+def _application(context: Context) -> Any:
     request = getattr(context, "request", None)
-    try:
-        return str(request.current_app)  # type: ignore[union-attr]  # as Django does
-    except AttributeError:
-        return getattr(getattr(request, "resolver_match", None), "namespace", None)
+    namespace = getattr(getattr(request, "resolver_match", None), "namespace", None)
+    return getattr(request, "current_app", namespace)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 
 from requests_app.platform.database.sqlite.base import DatabaseWrapper
 
@@ -95,6 +95,14 @@ def test_a_database_that_is_gone_is_not_answered_from(wrapper: DatabaseWrapper, 
     file.rename(file.with_name("elsewhere"))
     wrapper.close_if_unusable_or_obsolete()
     assert wrapper.connection is None
+
+
+def test_a_connection_is_not_kept_after_an_error(wrapper: DatabaseWrapper) -> None:
+    with pytest.raises(OperationalError), wrapper.cursor() as cursor:
+        cursor.execute("SELECT nothing FROM nowhere")
+    wrapper.close_if_unusable_or_obsolete()
+    assert wrapper.connection is None
+    assert _texts(wrapper) == ["first"]
 
 
 def test_a_transaction_of_the_caller_keeps_its_connection(wrapper: DatabaseWrapper) -> None:

@@ -86,6 +86,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
         found: sqlite3.Connection = super().get_new_connection(conn_params)
         self._file = self._file_now()
+        # A cursor of an earlier connection holds nothing here.
+        self._cursors = WeakSet()
         return found
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
@@ -106,6 +108,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         ):
             self.close()
         super().close_if_unusable_or_obsolete()
+
+    def is_usable(self) -> bool:
+        """Return False, so that no connection is kept after an error. Django asks only after one."""
+        return False
 
     def _file_now(self) -> tuple[int, int] | None:
         try:
