@@ -151,7 +151,7 @@ class Token(Row):
     )
     #: The roles of the token's account, if the statement that read the token has read them too (`people.find_token`).
     held_roles: list[tuple[uuid.UUID, str]] | None = None
-    #: When `people.find_token` read the token. An answer that only shows rows needs no other time.
+    #: When the row was read, if `people.find_token` or the administration has read it.
     read_at: datetime
 
     objects = TokenQuerySet.as_manager()

@@ -85,7 +85,7 @@ def works(row: Client) -> bool:
 @admin.display(description=gettext_lazy("works"), boolean=True)
 def is_live(row: Token) -> bool:
     """Return whether the token worked at the instant at which the row was read."""
-    return row.account.is_active and row.is_live(row.read_at)  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    return row.account.is_active and row.is_live(row.read_at)
 
 
 # --- Clients -------------------------------------------------------------------------------------------------
