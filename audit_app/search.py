@@ -6,7 +6,7 @@ compared with its own text. So the result never depends on whether a segment is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -87,8 +87,9 @@ def walk(
     if words.are_few:
         yield from _compared(rows, words, _Read(first, end), newest_first=newest_first)
         return
-    index = _Index(tenant_id, words.slots())
-    for is_indexed, low, high in _stretches(tenant_id, first, end, newest_first=newest_first):
+    have = _indexed(tenant_id, first, end)
+    index = _Index(tenant_id, words.slots(), have)
+    for is_indexed, low, high in _stretches(have, first, end, newest_first=newest_first):
         reads = index.candidates(low, high, newest_first=newest_first) if is_indexed else _unread(low, high)
         for some in reads:
             yield from _compared(rows, words, some, newest_first=newest_first)
@@ -155,16 +156,17 @@ def _compared(rows: QuerySet[AuditEntry], words: Words, read: _Read, *, newest_f
         yield Step(numbers, high if newest_first else low, len(texts))
 
 
-def _stretches(tenant_id: UUID, first: int, end: int, *, newest_first: bool) -> list[tuple[bool, int, int]]:
-    """Divide the numbers from `first` to `end` into stretches of segments that are indexed, and that are not."""
-    if first >= end:
-        return []
+def _indexed(tenant_id: UUID, first: int, end: int) -> dict[int, int]:
+    """Return the segments to be searched with the index. To read a few entries takes no longer than to look there."""
     if end - first <= search_index.SEGMENT // 4:
-        return [(False, first, end)]  # to read so few takes no longer than to look into the index
-    segments = range(first // search_index.SEGMENT, (end - 1) // search_index.SEGMENT + 1)
-    have = search_index.indexed(tenant_id, segments)
+        return {}
+    return search_index.indexed(tenant_id, first // search_index.SEGMENT, (end - 1) // search_index.SEGMENT + 1)
+
+
+def _stretches(have: Container[int], first: int, end: int, *, newest_first: bool) -> list[tuple[bool, int, int]]:
+    """Divide the numbers from `first` to `end` into stretches of segments that are indexed, and that are not."""
     found: list[tuple[bool, int, int]] = []
-    for segment in segments:
+    for segment in range(first // search_index.SEGMENT, (end - 1) // search_index.SEGMENT + 1) if first < end else ():
         is_indexed, at = segment in have, segment * search_index.SEGMENT
         low, high = max(first, at), min(end, at + search_index.SEGMENT)
         if found and found[-1][0] == is_indexed:
@@ -176,9 +178,10 @@ def _stretches(tenant_id: UUID, first: int, end: int, *, newest_first: bool) -> 
 class _Index:
     """Reads the bits of a search from the index. Once it has seen how frequent each bit is, the rarest come first."""
 
-    def __init__(self, tenant_id: UUID, slots: list[int]) -> None:
+    def __init__(self, tenant_id: UUID, slots: list[int], have: Mapping[int, int]) -> None:
         self.tenant_id = tenant_id
         self.slots = slots
+        self.have = have
         self._is_ordered = False
 
     def candidates(self, low: int, high: int, *, newest_first: bool) -> Iterator[_Read]:
@@ -195,9 +198,20 @@ class _Index:
             bottom = max(low, min(group) * search_index.SEGMENT)
             top = min(high, (max(group) + 1) * search_index.SEGMENT)
             left = self._left(group)
+            if self._is_changed(group):
+                yield _Read(bottom, top)
+                continue
             numbers = [seq for segment in group for seq in _numbers(segment, left.get(segment, 0), newest_first)]
             numbers = [seq for seq in numbers if bottom <= seq < top]
             yield _Read(bottom, top, len(group) * _SEGMENT_COST, numbers)
+
+    def _is_changed(self, group: list[int]) -> bool:
+        """Return whether the index of these segments was deleted or made again since the search began.
+
+        A part of it may have been missing when it was read. This happens when old entries are removed.
+        """
+        now = search_index.indexed(self.tenant_id, min(group), max(group) + 1)
+        return any(now.get(segment) != self.have[segment] for segment in group)
 
     def _left(self, group: list[int]) -> dict[int, int]:
         """Return, for each segment that has some, the entries that have all the bits."""

@@ -67,15 +67,17 @@ def count_indexed(tenant_id: UUID) -> int:
 def missing(tenant_id: UUID) -> list[int]:
     """Return the full segments of a log that are not indexed, the newest first: people search there most."""
     size = ChainHead.objects.filter(pk=tenant_id).values_list("size", flat=True).first() or 0
-    have = indexed(tenant_id, range(size // SEGMENT))
+    have = indexed(tenant_id, 0, size // SEGMENT)
     return [number for number in reversed(range(size // SEGMENT)) if number not in have]
 
 
-def indexed(tenant_id: UUID, segments: range) -> set[int]:
-    """Return which of these segments of a log are indexed."""
-    rows = IndexedSegment.objects.filter(tenant_id=tenant_id, form=FORM)
-    rows = rows.filter(segment__gte=segments.start, segment__lt=segments.stop)
-    return set(rows.values_list("segment", flat=True))
+def indexed(tenant_id: UUID, first: int, end: int) -> dict[int, int]:
+    """Return which segments of a log are indexed, from `first` up to, and without, `end`.
+
+    Each has a mark, which is another one after the segment was indexed again.
+    """
+    rows = IndexedSegment.objects.filter(tenant_id=tenant_id, form=FORM, segment__gte=first, segment__lt=end)
+    return dict(rows.values_list("segment", "pk"))
 
 
 def work(is_over: Callable[[], bool], *, tenant_id: UUID | None = None) -> int:

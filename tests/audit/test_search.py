@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from audit_app import checkpoints, pruning, recorder, search, search_index
@@ -144,14 +144,23 @@ def test_everything_that_the_database_finds_by_itself_is_found() -> None:
     assert compared > 100
 
 
-@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_a_part_of_a_text_is_always_found_and_has_the_bits(before: str, part: str, after: str) -> None:
-    text = before + part + after
-    wanted = tuple(term for term in terms(f'"{part.replace(chr(34), " ")}"') if term)
-    words = Words(text=wanted)
-    if words and words.are_in(text, ""):
-        assert set(words.slots()) <= slots_of(text, "", ())
+@given(st.text(max_size=40))
+def test_a_folded_text_stays_as_it_is(text: str) -> None:
     assert folded(folded(text)) == folded(text)
+
+
+#: Marks that are typed without their letter are no part of a word.
+LETTERS = st.text(st.characters(exclude_categories=["Cs", "Mn", "Mc", "Me"]), max_size=20)
+
+
+@given(LETTERS, LETTERS, LETTERS)
+def test_what_is_typed_as_it_is_written_is_found(before: str, part: str, after: str) -> None:
+    assume(folded(part))
+    words = Words(text=terms(part))
+    text = before + part + after
+    assert words.are_in(text, "")
+    assert words.are_in(text.upper(), "") or not text.isascii()
+    assert set(words.slots()) <= slots_of(text, "", ())
 
 
 @given(st.text(max_size=30))
@@ -256,6 +265,30 @@ def test_the_index_is_never_believed() -> None:
     IndexPart.objects.update(bits=zlib.compress(every, 1, -15))
     assert found(log, Words(text=("hay",))) == list(range(SEGMENT))
     assert found(log, Words(text=("hey",))) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_an_index_that_is_deleted_or_made_again_during_a_search_changes_no_result(
+    newest_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = uuid4()
+    texts = prose(6 * SEGMENT)
+    written(log, texts)
+    index()
+    expected = plainly(texts, "ma")
+    read = search._Index._read
+    for change in (search_index.forget_all, lambda pk: (search_index.forget_all(pk), index(pk))):
+
+        def _read(self: Any, segments: list[int], slots: list[int], change: Any = change) -> Any:
+            change(log)
+            return {} if change is search_index.forget_all else read(self, segments, slots)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(search._Index, "_read", _read)
+            numbers = found(log, Words(text=("ma",)), newest_first=newest_first)
+        assert numbers == (expected[::-1] if newest_first else expected)
+        index()
 
 
 # --- The work ------------------------------------------------------------------------------------------------
