@@ -278,7 +278,12 @@ def test_an_index_that_is_deleted_or_made_again_during_a_search_changes_no_resul
     index()
     expected = plainly(texts, "ma")
     read = search._Index._read
-    for change in (search_index.forget_all, lambda pk: (search_index.forget_all(pk), index(pk))):
+
+    def make_again(pk: Any) -> None:
+        search_index.forget_all(pk)
+        index(pk)
+
+    for change in (search_index.forget_all, make_again):
 
         def _read(self: Any, segments: list[int], slots: list[int], change: Any = change) -> Any:
             change(log)

@@ -97,7 +97,7 @@ def test_a_database_that_is_gone_is_not_answered_from(wrapper: DatabaseWrapper, 
     assert wrapper.connection is None
 
 
-def test_a_connection_is_not_kept_after_an_error(wrapper: DatabaseWrapper) -> None:
+def test_a_connection_is_closed_after_an_error(wrapper: DatabaseWrapper) -> None:
     with pytest.raises(OperationalError), wrapper.cursor() as cursor:
         cursor.execute("SELECT nothing FROM nowhere")
     wrapper.close_if_unusable_or_obsolete()
