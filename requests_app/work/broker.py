@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import CharField, DateTimeField
 from django.dispatch import receiver
-from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -96,7 +95,7 @@ class HeartbeatBroker(ORM):
             # Somebody can have put another database in its place.
             connection.close()
             self._opened = now
-        if _WAITING(key=self.list_key, at=timezone.now()):
+        if _WAITING(key=self.list_key, at=clock.here()):
             return True
         if self._listener is None:
             # In the process that dequeues: the broker was made before the fork.

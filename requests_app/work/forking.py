@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from requests_app.domain import clock
 from requests_app.platform import forks, shared_memory
 
 _ORDER_BYTES = 65_536
@@ -49,9 +50,9 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float) -> int:
-        until = time.monotonic() + timeout
+        until = clock.monotonic() + timeout
         while self.poll() is None:
-            if time.monotonic() > until:
+            if clock.monotonic() > until:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
             time.sleep(0.01)
         assert self.returncode is not None

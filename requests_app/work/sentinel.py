@@ -12,7 +12,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import time
 import uuid
 from multiprocessing.connection import wait
 from typing import Any
@@ -21,6 +20,8 @@ from django.db import connections
 from django_q import cluster
 from django_q.conf import Conf
 from django_q.queues import Queue
+
+from requests_app.domain import clock
 
 #: How long a task waits before another worker is forked for it, if no other task is taken meanwhile.
 PATIENCE_SECONDS = 0.5
@@ -57,13 +58,14 @@ class TaskQueue(Queue):
 class Sentinel(cluster.Sentinel):
     """Guards the processes of a cluster until SIGTERM or SIGINT. It is the cluster's main process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_run_once: bool = False) -> None:
+        """With `is_run_once`, the cluster ends as soon as it has done what waits now."""
         self._hearing, self._bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._is_stopping = False
+        self._is_stopping = is_run_once
         #: The number of tasks that waited at the last look, and when it was.
-        self._waited, self._last_at = 0, time.monotonic()
+        self._waited, self._last_at = 0, clock.monotonic()
         self._busy: set[int | None] = set()
-        self._needed_at = time.monotonic()
+        self._needed_at = clock.monotonic()
         super().__init__(multiprocessing.Event(), multiprocessing.Event(), uuid.uuid4(), start=False)
         self.task_queue = TaskQueue(maxsize=Conf.QUEUE_LIMIT, bell=self._bell)
         self.most, self.pool_size = Conf.WORKERS, 1
@@ -78,15 +80,16 @@ class Sentinel(cluster.Sentinel):
     def guard(self) -> None:
         """Look after the processes, until a signal asks for the end."""
         self.start_event.set()
+        self.look()
         while not self._is_stopping:
-            self.look()
             self._rest()
+            self.look()
         self.stop_event.set()
         self.stop()
 
     def look(self) -> None:
         """Replace the processes that have ended, or whose task takes too long, and adapt the number of workers."""
-        now = time.monotonic()
+        now = clock.monotonic()
         passed, self._last_at = now - self._last_at, now
         for process in list(self.pool):
             self._look_at(process, passed)
@@ -126,8 +129,8 @@ class Sentinel(cluster.Sentinel):
     def _rest(self) -> None:
         """Wait until a process ends, or until it is time to look. A new task is left to the workers for a moment."""
         processes = [process.sentinel for process in (*self.pool, self.monitor, self.pusher)]
-        until = time.monotonic() + (PATIENCE_SECONDS if self._waited else Conf.GUARD_CYCLE)
-        while (left := until - time.monotonic()) > 0 and not self._is_stopping:
+        until = clock.monotonic() + (PATIENCE_SECONDS if self._waited else Conf.GUARD_CYCLE)
+        while (left := until - clock.monotonic()) > 0 and not self._is_stopping:
             ready = wait([self._hearing, *processes], left)
             if not ready:
                 return
@@ -136,7 +139,7 @@ class Sentinel(cluster.Sentinel):
             with contextlib.suppress(BlockingIOError):
                 os.read(self._hearing, 65_536)
             self._waited = self._waited or self.task_queue.qsize()
-            until = min(until, time.monotonic() + PATIENCE_SECONDS)
+            until = min(until, clock.monotonic() + PATIENCE_SECONDS)
             if len(ready) > 1:
                 return
 

@@ -24,6 +24,21 @@ LISTS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", "/dev/stdin")
 ALLOWED = {
     "requests_app/platform/sockets.py": {"/dev/fd": "reads the numbers, and neither copies nor closes any of them"},
     "requests_app/platform/chime.py": {"os.close": "closes named pipes that it opened itself"},
+    "requests_app/platform/forks.py": {
+        "os.fork": "only while this process has no connection to a database (may_fork)",
+        "os.close": "closes the ends of pipes that it opened itself",
+    },
+    "requests_app/work/forking.py": {
+        "os.fork": "in a process that has never had a connection to a database, or had closed it before (may_fork)",
+        "os.close": "closes pipes that it opened itself, or was given for a part's output",
+        "os.dup2": "replaces standard input and output, and SQLite refuses numbers below 3",
+    },
+    "requests_app/work/processes.py": {
+        "os.close": "closes the ends of pipes that it opened itself",
+        "os.fdopen": "of a pipe that it opened itself",
+    },
+    "requests_app/work/undertaker.py": {"os.close": "closes the ends of pipes that it opened itself"},
+    "lockbox_site/parts.py": {"closefd": "reads the standard input, and SQLite refuses numbers below 3"},
     "requests_app/content/connectors/_paths.py": {
         "os.dup": "copies a directory that it opened itself, and a directory is no database",
         "os.close": "closes directories that it opened itself",

@@ -23,7 +23,7 @@ def programs(running: Running) -> dict[int, list[str]]:
     """Return the command line of each process that is no fork of the supervisor, and of the supervisor itself."""
     lines = {}
     for pid in running.family():
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             lines[pid] = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     return {pid: line for pid, line in lines.items() if line[0] != "lockbox"}
 

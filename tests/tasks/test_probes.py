@@ -158,7 +158,7 @@ def test_only_a_part_that_was_seen_to_work_is_ready(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_supervisor_names_each_part_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "Undertaker", lambda place, python: SimpleNamespace(keep=lambda: None))
+    monkeypatch.setattr(supervisor, "Undertaker", lambda *_: SimpleNamespace(keep=lambda: None))
     parts = [
         supervisor.ChildProcess("web", supervisor.WEB, []),
         supervisor.ChildProcess("cluster-1", supervisor.CLUSTER, [], heartbeat="worker:here-1"),

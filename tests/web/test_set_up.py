@@ -344,7 +344,7 @@ def test_in_a_trial_the_name_and_then_the_link_are_printed_when_the_server_is_re
     settings.PROVIDER_NAME_IS_SET = False
     later: list[list[str]] = []
 
-    def supervised(wanted: Any, *, when_ready: list[str], has_labels: bool) -> SimpleNamespace:
+    def supervised(wanted: Any, *, when_ready: list[str], has_labels: bool, nursery: Any) -> SimpleNamespace:
         assert not has_labels
         later.append(when_ready)
         return SimpleNamespace(run=lambda: 0)

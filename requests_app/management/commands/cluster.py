@@ -1,9 +1,10 @@
 """`manage.py cluster`: run one django-q2 cluster."""
 
+import os
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import connections
+from django_q.management.commands import qcluster
 
 from requests_app.management._fitness import compare_heads, require_log_name
 from requests_app.platform.database import bounds
@@ -11,7 +12,7 @@ from requests_app.work.broker import WAIT_SECONDS
 from requests_app.work.sentinel import Sentinel
 
 
-class Command(BaseCommand):
+class Command(qcluster.Command):
     help = "Runs one cluster of workers until SIGTERM. CLUSTER_NAME names its heartbeat (default: the host)."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -22,4 +23,6 @@ class Command(BaseCommand):
         bounds.of_process(bounds.worker(wait_seconds=WAIT_SECONDS))
         # The processes that are forked next must not share a connection that is already open.
         connections.close_all()
-        Sentinel().start()
+        if name := options.get("cluster_name"):
+            os.environ["Q_CLUSTER_NAME"] = name
+        Sentinel(is_run_once=bool(options.get("run_once"))).start()
