@@ -196,6 +196,14 @@ def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, settings: Any
 HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e", "x" * 3000, "1e400", "{}", "null"]
 
 
+def _items(found: Any) -> list[Any]:
+    """Return the rows of a list, or the lines of a file."""
+    if found.streaming:
+        return b"".join(found.streaming_content).splitlines()
+    items: list[Any] = json.loads(found.content)["items"]
+    return items
+
+
 @pytest.mark.postgres
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, settings: Any) -> None:
     """Send all filters of a route in one call, because a refusal with 422 names every wrong filter.
@@ -232,8 +240,7 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast, set
             for name in [name for name in names if name not in done]:
                 found = callers[who].to_view("get", address, {name: value})
                 assert found.status_code in statuses, (str(route), name, value, who, found.content)
-                is_empty = found.status_code != 200 or json.loads(found.content)["items"] == []
-                assert is_empty, (str(route), name, value, who, found.content)
+                assert found.status_code != 200 or _items(found) == [], (str(route), name, value, who)
 
 
 def _comparable(found: Any) -> str:
