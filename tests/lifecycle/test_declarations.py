@@ -53,6 +53,8 @@ OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform", "swept"})
 #: The sweep and the restore do these acts for many rows with a few statements.
 SWEPT = frozenset({"expire", "close", "restored", "note_set_back"})
+#: The decision lane does these acts for many callers at once, in the order of the kernel.
+IN_THE_LANE = frozenset({"allow_access", "pass_gate"})
 #: Only the system does these acts.
 NEVER_TRIED = frozenset(
     {"expire", "close", "apply_proposal", "park_mail", "note_checks", "note_outcome", "give_up_webhook", "run_import"}
@@ -232,9 +234,9 @@ def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
 
 
 def test_every_act_is_given_to_the_kernel_somewhere() -> None:
-    """The exception is the act of watching a log: the page records its refusals."""
+    """The page of a log records the refusals of watching it. The decision lane answers many questions at once."""
     given = _given_to_the_kernel()
-    assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch"}
+    assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch", *IN_THE_LANE}
 
 
 def test_only_an_act_with_a_reason_has_its_own_order() -> None:
@@ -242,7 +244,7 @@ def test_only_an_act_with_a_reason_has_its_own_order() -> None:
     with_own_order = {name for name, act in acts.ACTS.items() if act.own_order}
     given = {name.lower() for name in _given_to_the_kernel(frozenset({"act", "swept"}))}
     assert (given & acts.ACTS.keys()) - with_own_order == SWEPT
-    assert with_own_order - given <= {"watch", "step_up"}
+    assert with_own_order - given <= {"watch", "step_up", *IN_THE_LANE}
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:

@@ -498,7 +498,7 @@ def test_nothing_passes_while_the_entry_cant_be_written(
     def fail(*_args: Any, **_more: Any) -> None:
         raise DatabaseError
 
-    monkeypatch.setattr("audit_app.recorder.record", fail)
+    monkeypatch.setattr("audit_app.recorder.record_in", fail)
     assert code(ask(proxy.port, "/tenants/7/x", **token)) == (503, "unavailable")
     monkeypatch.setattr(queries, "tool_at", fail)
     assert code(ask(proxy.port, "/tenants/7/x", **token)) == (503, "unavailable")
