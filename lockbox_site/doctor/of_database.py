@@ -200,7 +200,7 @@ def connections_needed() -> int:
     """Return how many connections the processes on this machine may open at most (docs/operators.md)."""
     threads, workers, clusters = settings.WEB_THREADS, settings.Q_CLUSTER["workers"], settings.CLUSTERS
     web = settings.WEB_WORKERS * (threads + max(2, threads // 4) + 14)
-    tools = threads + 3 if settings.TOOL_PROXY_PORT else 0
+    tools = threads + 6 if settings.TOOL_PROXY_PORT else 0
     return int(web + clusters * (workers + 3) + 2 + tools + 1)
 
 

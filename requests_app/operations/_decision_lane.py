@@ -74,7 +74,7 @@ class DecisionLane:
     """The threads of one process that answer questions. `take` takes places of a caller's quota."""
 
     def __init__(self, take: Take) -> None:
-        self._take = take
+        self.take = take
         limits_of: dict[str, Any] = {"most": MOST, "crowd": CROWD, "patience": PATIENCE}
         self._advice: Lane[Call] = Lane("advice", self._work, **limits_of)
         self._access: Lane[Call] = Lane("access", self._work, **limits_of)
@@ -205,13 +205,13 @@ class DecisionLane:
         standing: Standing | None = None
         places = sum(each.places for each in call.asked)
         try:
-            if places and (standing := self._take(account.pk, 1)).is_over:
+            if places and (standing := self.take(account.pk, 1)).is_over:
                 call.refuse(None, actor=actor, quota=standing)
                 return
             if actor.machine is None and policy.needs_second_factor(actor) and not account.has_second_factor:
                 raise SecondFactorRequired
             policy.require_scope(actor, Scope.EVALUATE)
-            if places > 1 and (standing := self._take(account.pk, places - 1)).is_over:
+            if places > 1 and (standing := self.take(account.pk, places - 1)).is_over:
                 call.refuse(None, actor=actor, quota=standing)
                 return
         except DomainError as refused:

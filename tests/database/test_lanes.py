@@ -78,6 +78,29 @@ def test_who_comes_alone_is_served_alone_and_those_who_come_meanwhile_are_served
     assert work.portions == [["first"], [0, 1, 2, 3], [4, 5]]
 
 
+def test_only_after_a_portion_of_several_pieces_the_thread_waits_for_more(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who asks alone never waits for a timer."""
+    waits = list[float]()
+    monkeypatch.setattr(lanes, "sleep", waits.append)
+    lane = _lane(work, most=8)
+    others = [Piece(n) for n in range(4)]
+    _begun(lane, work)
+    for each in others:
+        lane.submit(each)
+    work.go.set()
+    assert all(each.is_done.wait(SECONDS) for each in others)
+    last = Piece("last")
+    lane.submit(last)
+    assert last.is_done.wait(SECONDS)
+    alone = Piece("alone")
+    lane.submit(alone)
+    assert alone.is_done.wait(SECONDS)
+    assert work.portions == [["first"], [0, 1, 2, 3], ["last"], ["alone"]]
+    assert waits == [lanes.GATHERS_FOR]
+
+
 def test_a_large_piece_is_not_cut(work: Work) -> None:
     lane = _lane(work)
     _begun(lane, work)

@@ -27,7 +27,6 @@ from rest_framework.utils.json import strict_constant
 from rest_framework.utils.mediatypes import media_type_matches
 from structlog.contextvars import bound_contextvars
 
-from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.deciding import Asked, Decided, TokenRefused
 from requests_app.domain.errors import Busy, Malformed, OutcomeUnknown, StoreUnavailable
@@ -37,6 +36,7 @@ from requests_app.doors.api.authentication import hash_of
 from requests_app.doors.api.authzen import Evaluation, Purpose, Semantic
 from requests_app.doors.api.base import TooOften
 from requests_app.doors.api.pages import require_known
+from requests_app.operations import gates
 from requests_app.platform import outcome, telemetry
 from requests_app.queries import asking
 
@@ -109,7 +109,9 @@ def _take(account_id: UUID, places: int) -> quota.QuotaStatus:
     return replace(standing, name=QUOTA)
 
 
-LANE = operations.DecisionLane(_take)
+#: One engine for all: what waits for the same log in this process is written together.
+LANE = gates.LANE
+LANE.take = _take
 
 
 def is_echoed(offered: str) -> bool:
