@@ -60,7 +60,7 @@ def run(
     notes: list[str] = []
     secrets = _secrets(cast)
     with ExitStack() as stack:
-        ours = stack.enter_context(product.running(LOG_LEVEL="INFO"))
+        ours = stack.enter_context(product.running(LOG_LEVEL="INFO", LOG_FORMAT="json"))
         kinds = _ours(ours, pairs, secrets)
         try:
             theirs = stack.enter_context(cerbos.running())
@@ -192,7 +192,7 @@ def _after_a_crash(pairs: Sequence[grants.Pair], secrets: Sequence[str], bar: An
     """Kill web server and database in the middle of a load. Raise SystemExit if an answered yes has no entry."""
     ticking = bar.add_task("crash", total=1)
     rows = ContentAccess.objects.count()
-    with product.running(LOG_LEVEL="INFO") as ours, Load(lines(pairs, secrets, _ACCESS)) as requests:
+    with product.running(LOG_LEVEL="INFO", LOG_FORMAT="json") as ours, Load(lines(pairs, secrets, _ACCESS)) as requests:
         wrk = requests.begin(ours.port, connections=CONNECTIONS, seconds=4)
         time.sleep(2)
         with server.killed():
