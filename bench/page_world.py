@@ -9,6 +9,7 @@ import datetime as dt
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,8 @@ def ensure(place: Path, total: int, log: int, bar: Any) -> tuple[Cast, Rows]:
         if found["size"] != [total, log]:
             raise SystemExit(f"{known} is about another size: {found['size']}")
         return cast, found["rows"]
+    if Tenant.objects.exists():
+        raise SystemExit(f"the world is not complete: delete {place} and its database")
     cast = world.make(place / connection.vendor)
     ticking = bar.add_task(f"writing {total:,} access requests", total=total)
     _people(cast)
@@ -116,7 +119,8 @@ _NAMED = {"first": 0, "waits": OPEN + 10, "ended": 5_003, "hot": HOT * 9 + 7}
 
 def _log(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
     """Write the customer's log. Its entries are copies of those that operations write about another customer."""
-    keys.create()
+    with suppress(keys.NoKey):  # There is one already.
+        keys.create()
     samples, now = _samples(cast), clock.now()
     made = _entries(cast, samples)
     for first in range(0, total, BATCH):
@@ -209,9 +213,12 @@ def _fill(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
         else:
             cursor.execute("PRAGMA cache_size = -400000")
         indexes = _drop_indexes(cursor, _TABLES)
-        for first in range(0, total, STEP):
-            _insert(cursor, cast, first, min(first + STEP, total), total)
-            progress(min(first + STEP, total))
+        values = _values(cast, total)
+        _tickets(partial(_run, cursor), values)
+        # The newest have the lowest numbers, and are written last, as in a real table.
+        for done, first in enumerate(reversed(range(0, total, STEP)), start=1):
+            _insert(cursor, values | {"first": first, "end": min(first + STEP, total) - 1})
+            progress(min(done * STEP, total))
         for made in indexes:
             cursor.execute(made)
         if is_postgresql:
@@ -229,26 +236,27 @@ _DECIDED = """
 """
 
 
-def _insert(cursor: Any, cast: Cast, first: int, end: int, total: int) -> None:
-    """Insert access requests with all that belongs to them, with one statement for each table.
-
-    A row's number determines all of its values, so the references between the tables fit. The ended ones lie in the
-    past, one every thirty seconds.
-    """
+def _values(cast: Cast, total: int) -> dict[str, Any]:
     waits = OPEN + FOR_CUSTOMER
-    values = {
-        "first": first, "end": end - 1, "tenant": world.key(cast.contoso.pk), "service": world.key(cast.exchange.pk),
+    return {
+        "tenant": world.key(cast.contoso.pk), "service": world.key(cast.exchange.pk),
         "engineers": ENGINEERS, "members": MEMBERS, "boxes": RESOURCES, "priya": world.key(cast.priya.pk),
         "priyahuman": world.key(cast.priya.human_id), "finance": world.key(cast.resource().pk), "open": OPEN,
         "asked": waits, "live": waits + FOR_PROVIDER, "hot": HOT, "shared": SHARED, "priyas": PRIYAS,
         "pat": world.key(cast.pat.pk), "pathuman": world.key(cast.pat.human_id), "looks": LOOKS,
         "ada": world.key(cast.ada.pk), "adahuman": world.key(cast.ada.human_id), "tickets": total // SHARED + 1,
     }  # fmt: skip
+
+
+def _insert(cursor: Any, values: dict[str, Any]) -> None:
+    """Insert access requests with all that belongs to them, with one statement for each table.
+
+    A row's number determines all of its values, so the references between the tables fit. The ended ones lie in the
+    past, one every thirty seconds.
+    """
     is_postgresql = connection.vendor == "postgresql"
     cast_id = "::uuid" if is_postgresql else ""
     run = partial(_run, cursor)
-    if first == 0:
-        _tickets(run, values)
     ticket = "CASE WHEN numbers.n % :hot = 7 THEN 0 ELSE 1 + numbers.n / :shared END"
     run("DROP TABLE IF EXISTS bench_numbers", {})
     run(
@@ -280,7 +288,7 @@ def _insert(cursor: Any, cast: Cast, first: int, end: int, total: int) -> None:
     )
     run(
         "INSERT INTO requests_app_accessrequestresource (access_request_id, resource_id, position)"
-        " SELECT request, resource, 0 FROM bench_numbers",
+        " SELECT request, resource, 0 FROM bench_numbers ORDER BY n DESC",
         values,
     )
     run(
@@ -305,7 +313,7 @@ def _insert(cursor: Any, cast: Cast, first: int, end: int, total: int) -> None:
         " WHERE state = 'CLOSED' AND n % 2 = 0",
         values,
     )
-    if first == 0:
+    if values["first"] == 0:
         run(
             f"{read} numbers.n || '.mail', 'Invoice ' || numbers.n, '', 0, 0, {empty}, {{ago('numbers.n / 10.0')}}"
             " FROM bench_numbers b, {series(1, :looks)} WHERE b.n = 0",

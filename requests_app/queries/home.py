@@ -17,6 +17,7 @@ from django.db.models import DateTimeField, OuterRef, Q, QuerySet, Subquery, UUI
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
+from requests_app.models.access import GrantQuerySet
 from requests_app.models.scoping import CompiledVisible, one_of
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import inbox
@@ -171,19 +172,34 @@ def _customers(limit: int) -> CompiledVisible:
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
-    """Return, for each access request, when its engineer's previous window at the same tenant opened, or None."""
-    return dict(_LAST_HERE([row.pk for row in rows]))
+    """Return, for each access request, when its engineer's previous window at the same tenant opened, or None.
+
+    The newest window is read first, even if it was practice, because an index leads to it. To leave out practice, the
+    database would join all windows of the engineer with their access requests.
+    """
+    newest: dict[UUID, UUID | None] = dict(_NEWEST_WINDOW([row.pk for row in rows]))
+    found = Grant.objects.filter(pk__in=[pk for pk in newest.values() if pk]).values_list(
+        "pk", "opens_at", "access_request__is_practice"
+    )
+    opened = {pk: None if is_practice else at for pk, at, is_practice in found}
+    after_practice = [row for row, window in newest.items() if window and opened[window] is None]
+    if after_practice:
+        real = dict(_newest_window(after_practice, Grant.objects.real()))
+        times = dict(Grant.objects.filter(pk__in=[pk for pk in real.values() if pk]).values_list("pk", "opens_at"))
+        newest, opened = newest | real, opened | times
+    return {row: opened.get(window) if window else None for row, window in newest.items()}
 
 
-def _last_here(pks: list[Any]) -> Any:
-    before = Grant.objects.real().filter(
+def _newest_window(pks: list[Any], windows: GrantQuerySet) -> Any:
+    """Return the ids of these access requests, each with the id of the newest of these windows before it."""
+    before = windows.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )
-    latest = Subquery(before.order_by("-opens_at").values("opens_at")[:1])
-    return AccessRequest.objects.filter(pk__in=pks).annotate(last_here=latest).values_list("pk", "last_here")
+    newest = Subquery(before.order_by("-opens_at").values("pk")[:1])
+    return AccessRequest.objects.filter(pk__in=pks).annotate(window=newest).values_list("pk", "window")
 
 
-_LAST_HERE = CompiledIn(_last_here, UUIDField())
+_NEWEST_WINDOW = CompiledIn(lambda pks: _newest_window(pks, Grant.objects.get_queryset()), UUIDField())
 
 
 def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:

@@ -1,0 +1,117 @@
+"""No page reads a whole large table: each of its queries can follow an index, on both databases.
+
+PostgreSQL scans a small table anyway, so scans are switched off here. It then scans only if no index helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from requests_app.queries.inbox import Cursor
+from tests.cast import Cast
+from tests.web.pages import look, signed_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.dialect]
+
+#: These tables have millions of rows in a large installation.
+LARGE = (
+    "requests_app_accessrequest",
+    "requests_app_accessrequestresource",
+    "requests_app_grant",
+    "requests_app_decision",
+    "requests_app_contentaccess",
+    "requests_app_ticket",
+    "audit_app_auditentry",
+)
+
+
+def scans(sql: str, params: Any) -> list[str]:
+    """Return the steps of the plan that read a whole large table."""
+    is_postgresql = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        cursor.execute(("EXPLAIN " if is_postgresql else "EXPLAIN QUERY PLAN ") + sql, params)
+        steps = [row[0] if is_postgresql else row[3] for row in cursor.fetchall()]
+    return [step.strip() for step in steps if _is_scan(step.split(), is_postgresql=is_postgresql)]
+
+
+def _is_scan(words: list[str], *, is_postgresql: bool) -> bool:
+    if is_postgresql:
+        return "Seq Scan on " in " ".join(words) and any(table in words for table in LARGE)
+    # "SCAN table USING INDEX" follows the index's order, and stops at the limit.
+    return words[0] == "SCAN" and words[1] in LARGE and "USING" not in words
+
+
+def scans_of(client: Client, path: str) -> list[tuple[str, str]]:
+    """Open a page, and return each scan with the beginning of its query."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(note):
+        assert client.get(path).status_code == 200, path
+    reads = [(sql, params) for sql, params in asked if sql.lstrip("( ").startswith("SELECT")]
+    return [(step, f"{path}: {_of(sql)}") for sql, params in reads for step in scans(sql, params)]
+
+
+def _of(sql: str) -> str:
+    """Return a query without its columns."""
+    return sql[sql.find(" FROM ") :][:1500]
+
+
+@pytest.fixture
+def without_scans() -> Any:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+
+
+def paths(cast: Cast) -> list[tuple[str, str]]:
+    """Return the lists, searches and pages of rows, each with a person who can open it."""
+    grant = cast.opened()
+    look(cast, grant, "1.mail")
+    row, ticket = cast.confirmed(), grant.access_request.ticket
+    log = reverse("web:log", args=[cast.contoso.pk])
+    older = Cursor(row.submitted_at, row.pk)
+    here = Cursor(ticket.changed_at, ticket.pk)
+    found = f"?q={row.reference}", f"?q={ticket.reference}", "?q=finance", "?q=priya@provider.example"
+    requests = ["", "?state=waiting", "?state=closed", "?state=expired", *found]
+    tickets = ["", "?state=any", "?state=CLOSED", "?state=any&text=invoices", f"?state=any&text={ticket.reference}"]
+    about = "?person=priya", "?person=priya@provider.example", f"?request={row.reference}"
+    entries = ["", "?before=5", "?after=1", "?event=content.opened", "?since=2026-01-01&until=2026-12-31", *about]
+    one = [
+        reverse("web:access_request", args=[row.pk]),
+        reverse("web:access_request", args=[grant.access_request_id]),
+        reverse("web:live", args=[grant.access_request_id]),
+        reverse("web:ticket", args=[ticket.pk]),
+        reverse("web:ticket_act", args=[ticket.pk, "close_ticket"]),
+    ]
+    opened = []
+    for who in ("ada", "priya", "pat", "stella"):
+        opened += [(who, path) for path in ("/", *one[:2], one[3])]
+        opened += [(who, f"/access-requests/{query}") for query in requests]
+        opened += [(who, f"/tickets/{query}") for query in tickets]
+    opened += [("ada", "/tickets/?view=mine&state=any"), ("priya", "/tickets/?view=queue&state=any"), ("ines", "/")]
+    opened += [("ada", f"/access-requests/?before={older}".replace("+", "%2B")), ("ada", one[2]), ("ada", one[4])]
+    opened += [("ada", f"/tickets/?state=any&after={here}".replace("+", "%2B"))]
+    opened += [("ada", reverse("web:mutes", args=[cast.contoso.pk]))]
+    return opened + [("otto", log + query) for query in entries]
+
+
+def test_no_page_reads_a_whole_large_table(cast: Cast, without_scans: None) -> None:
+    wrong = [found for who, path in paths(cast) for found in scans_of(signed_in(cast, who), path)]
+    assert not wrong, "\n\n".join(f"{step}\n    {sql}" for step, sql in wrong)
+
+
+def test_a_query_without_an_index_is_found(db: None, without_scans: None) -> None:
+    """This shows that the test above can fail."""
+    assert scans("SELECT id FROM requests_app_accessrequest WHERE justification = %s", ["x"])
+    assert scans("SELECT id FROM audit_app_auditentry WHERE text = %s", ["x"])
+    assert not scans("SELECT id FROM requests_app_ticket WHERE reference = %s", ["x"])
