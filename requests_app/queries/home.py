@@ -199,7 +199,7 @@ def _newest_window(pks: list[Any], windows: GrantQuerySet) -> Any:
     return AccessRequest.objects.filter(pk__in=pks).annotate(window=newest).values_list("pk", "window")
 
 
-_NEWEST_WINDOW = CompiledIn(lambda pks: _newest_window(pks, Grant.objects.get_queryset()), UUIDField())
+_NEWEST_WINDOW = CompiledIn(lambda pks: _newest_window(pks, Grant.objects.all()), UUIDField())
 
 
 def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:
