@@ -17,14 +17,14 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -76,7 +76,8 @@ def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[
     pages = world.windows(people)
     streams = world.tokens(held - held // 2)
     downloads = world.windows([cast.people["priya"]] * settings.WEB_STREAMS)
-    world.windows([cast.people["priya"]] * max(0, windows - len(pages) - len(downloads)))
+    others = itertools.cycle(Tenant.objects.filter(slug__startswith="tenant-").values_list("pk", flat=True))
+    world.windows([cast.people["priya"]] * max(0, windows - len(pages) - len(downloads)), others)
     with product.running(CONTENT_ROOT=str(content)) as running:
         bench = Held(running, bar)
         notes = [bench.cost("with nobody")]
@@ -86,11 +87,11 @@ def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[
         bench.open_downloads(downloads, session_of(cast.people["priya"]))
         notes.append(bench.cost(f"and {len(bench.downloads)} downloads"))
         with bench.read_slowly():
-            others = bench.others(session_of(cast.people["ada"]))
+            pages_beside = bench.others(session_of(cast.people["ada"]))
             revoke = partial(_revoke, running, token_of(cast, "ada", Scope.GRANTS_CLOSE))
             found = bench.cut(revoke, cuts)
         notes.append(bench.cost("after the cuts"))
-    return [*others, *found], notes
+    return [*pages_beside, *found], notes
 
 
 class World:
@@ -111,17 +112,17 @@ class World:
         QueueAssignment.objects.bulk_create(_copy(row, person=person, pk=None) for person in people for row in queues)
         return people
 
-    def windows(self, engineers: list[Person]) -> list[Grant]:
-        """Add an open window of Contoso for each of these engineers."""
+    def windows(self, engineers: list[Person], tenants: Iterator[UUID] | None = None) -> list[Grant]:
+        """Add an open window for each of these engineers: of Contoso, or of these tenants in turn."""
         row, made, lines, grants = self._grant.access_request, list[Any](), list[Any](), list[Grant]()
         scope = row.scope.get()
         for engineer in engineers:
-            asked = _copy(
-                row, reference=f"S{next(self._numbers)}", requested_by=engineer, requester_human=engineer.human_id
-            )
+            whose = {"requested_by": engineer, "requester_human": engineer.human_id}
+            of = {} if tenants is None else {"tenant_id": next(tenants)}
+            asked = _copy(row, reference=f"S{next(self._numbers)}", **whose, **of)
             made.append(asked)
             lines.append(_copy(scope, access_request=asked, pk=uuid4() if isinstance(scope.pk, type(row.pk)) else None))
-            grants.append(_copy(self._grant, access_request=asked, engineer=engineer))
+            grants.append(_copy(self._grant, access_request=asked, engineer=engineer, **of))
         AccessRequest.objects.bulk_create(made, batch_size=500)
         AccessRequestResource.objects.bulk_create(lines, batch_size=500)
         Grant.objects.bulk_create(grants, batch_size=500)
