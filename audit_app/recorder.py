@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Field, Model
+from django.db.models.base import ModelState
 
 from audit_app import canonical
 from audit_app.models import AuditEntry, ChainHead
@@ -58,8 +59,8 @@ def record(
     set back, the log's time stays the same until the clock has caught up.
 
     `locked_head` is the head of the only log that is written to, if this transaction has already locked and read it
-    (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the entry. It is allowed only
-    with a single entry. On PostgreSQL, one statement inserts both.
+    (`audit_lock_head`). `beside` has rows of the caller that are inserted together with the entry. It is allowed only
+    with a single entry. On PostgreSQL, one statement inserts all of them.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")
@@ -73,7 +74,7 @@ def record(
         _write_one(rows[0], heads[rows[0].tenant_id], beside)
         return rows
     if beside is not None:
-        beside.row.save(force_insert=True)
+        beside.insert()
     _write(rows)
     _move(list(heads.values()))
     return rows
@@ -85,14 +86,18 @@ def record_in(
     heads: Mapping[UUID, ChainHead],
     beside: Sequence[Model] = (),
     skips_known: bool = False,
+    calls_listeners: bool = False,
 ) -> list[AuditEntry]:
     """Add entries to several logs whose heads the caller has locked and read. Each entry has a time of its own.
 
     `beside` has rows of one model that are inserted together with the entries. With `skips_known`, those whose key the
-    table already has are left out. On PostgreSQL, one statement writes everything.
+    table already has are left out. On PostgreSQL, one statement writes everything. With `calls_listeners`, the
+    functions that were given to `tell` are called, as by `record`.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record_in() was called outside a transaction")
+    for listener in _listeners if calls_listeners else ():
+        listener()
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry, at in entries]
     moved = [heads[tenant_id] for tenant_id in sorted({row.tenant_id for row in rows})]
     if not rows:
@@ -125,25 +130,52 @@ _ONE = f"""
 
 
 class Beside:
-    """A row of the caller that is inserted together with an entry, and the SQL statement for both."""
+    """Rows of the caller that are inserted together with an entry. A row in `once` is left out if its key is known.
 
-    def __init__(self, row: Model) -> None:
-        self.row = row
+    On PostgreSQL, one statement inserts the rows and the entry.
+    """
+
+    def __init__(self, *rows: Model, once: Sequence[Model] = ()) -> None:
+        self.rows, self.once = rows, tuple(once)
 
     @property
     def values(self) -> list[Any]:
-        return [getattr(self.row, str(field.column)) for field in self.row._meta.concrete_fields]
+        return [
+            field.get_db_prep_save(getattr(row, field.attname), connection)
+            for row in (*self.rows, *self.once)
+            for field in row._meta.concrete_fields
+        ]
 
     @property
     def statement(self) -> str:
-        return _one_beside(type(self.row))
+        return _one_beside(tuple(map(type, self.rows)), tuple(map(type, self.once)))
+
+    def insert(self) -> None:
+        for row in self.rows:
+            _insert([row])
+        for row in self.once:
+            _insert([row], skips_known=True)
+        self.note()
+
+    def note(self) -> None:
+        """Mark the rows as stored."""
+        for row in (*self.rows, *self.once):
+            row._state.adding, row._state.db = False, connection.alias
 
 
 @cache
-def _one_beside(model: type[Model]) -> str:
-    columns = [str(field.column) for field in model._meta.concrete_fields]
-    insert = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"
-    return _ONE.replace("WITH ", f"WITH beside AS ({insert} VALUES ({', '.join(['%s'] * len(columns))})), ", 1)
+def _one_beside(models: tuple[type[Model], ...], once: tuple[type[Model], ...]) -> str:
+    inserts = [_one_row(model) for model in models] + [_one_row(model) + _SKIPPING for model in once]
+    parts = ", ".join(f"beside_{number} AS ({insert})" for number, insert in enumerate(inserts))
+    return _ONE.replace("WITH ", f"WITH {parts}, ", 1)
+
+
+def _one_row(model: type[Model]) -> str:
+    columns = _columns_of(model)
+    return (
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"  # noqa: S608 - names of the model
+        f" VALUES ({', '.join(['%s'] * len(columns))})"
+    )
 
 
 _MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
@@ -165,6 +197,8 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
     statement, first = (beside.statement, beside.values) if beside else (_ONE, [])
     with connection.cursor() as cursor:
         cursor.execute(statement, [*first, head.size, head.last_at, head.unsigned_since, head.pk, *_values(row)])
+    if beside:
+        beside.note()
 
 
 def _write(rows: list[AuditEntry]) -> None:
@@ -335,7 +369,7 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
         }
     )
     actor_id = entry.actor.get("id")
-    row = AuditEntry(
+    row = _new_entry(
         tenant_id=entry.tenant_id,
         seq=head.size,
         at=at,
@@ -353,6 +387,14 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
     )
     head.size, head.last_at = head.size + 1, at
     head.unsigned_since = head.unsigned_since or at
+    return row
+
+
+def _new_entry(**columns: Any) -> AuditEntry:
+    """Return the row that `AuditEntry(**columns)` makes, with all columns given. Django needs much longer for it."""
+    row = AuditEntry.__new__(AuditEntry)
+    row.__dict__.update(columns, id=None)
+    row._state = ModelState()
     return row
 
 

@@ -239,7 +239,7 @@ def post(notes: Iterable[Note], *, at: datetime) -> int:
 
 def row_of(note: Note, *, at: datetime) -> OutboxMessage:
     """Return the row of the outbox for a note. It is not saved yet."""
-    return OutboxMessage(
+    return OutboxMessage.new(
         tenant_id=note.tenant_id,
         topic=note.topic,
         about=note.about,

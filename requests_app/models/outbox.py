@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.platform.database.rows import Row
 
 #: The lanes of a message; OutboxMessage describes them.
 FANOUT, MAIL, WEBHOOK, SIGNAL, POLL = "fanout", "mail", "webhook", "signal", "poll"
@@ -31,7 +32,7 @@ class OutboxQuerySet(ScopedQuerySet):
         )
 
 
-class OutboxMessage(models.Model):
+class OutboxMessage(Row):
     """A message to people or to a webhook.
 
     `key` is unique, so that nothing is sent twice. `payload` has only ids, names of audiences and facts of the change.

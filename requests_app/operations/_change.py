@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -38,7 +39,7 @@ from requests_app.domain.errors import (
 from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
-from requests_app.messages.topics import Note, post, row_of
+from requests_app.messages.topics import FEW, Note, post, row_of
 from requests_app.models import AccessRequest, Grant, IdempotencyKey, Person, Service, Tenant, Ticket
 from requests_app.models.people import reread, reread_person
 from requests_app.models.practice import is_practice
@@ -99,6 +100,8 @@ class Step:
     correlation_id: UUID | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    # New rows that are inserted together with the entry, at the end of the act.
+    new_rows: list[Model] = field(default_factory=list)
     # The head of the log, if a statement of this act has already locked and read it.
     head: ChainHead | None = None
     # The proposal that another person has confirmed, if this act is the proposed change.
@@ -359,7 +362,7 @@ def change(
             outer.require_proof(needed=edge.needs_step_up and not is_signed)
             step.read_note(note)
             yield step
-            apply(step)
+            apply(step, posts=True)
     if step.grant is None:
         # The row had no grant when it was read. A caller that uses the row must read its grant again.
         row._state.fields_cache.pop("grant", None)
@@ -412,15 +415,25 @@ def apply_ticket(step: TicketMove) -> None:
     step.witness(step.edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
 
 
-def apply(step: Move) -> None:
-    """Save the row of one transition and write its entry. The messages are written later, at the end of the act."""
+def apply(step: Move, *, posts: bool = False) -> None:
+    """Save the row of one transition, and write its entry together with its new rows.
+
+    With `posts`, write its messages in the same statement. All others are written at the end of the act.
+    """
+    messages: list[Model] = []
+    if posts and 0 < len(step.notes) <= FEW:
+        messages = [row_of(note, at=step.at) for note in step.notes]
+        step.notes.clear()
+        bell.ring()
+    beside = recorder.Beside(*step.new_rows, once=messages) if step.new_rows or messages else None
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
     row.decide_by = step.decide_by or row.decide_by
     compiled.update(row, "state", "state_changed_at", "decide_by")
     detail = {"reference": row.reference, "state": str(row.state), **_noted(step.note)}
-    step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}".strip())
+    text = f"{row.reference} {step.note}".strip()
+    step.witness(step.edge.event, detail=detail, text=text, beside=beside)
 
 
 def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
@@ -442,7 +455,7 @@ def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
     for at, keys in by_time.items():
         AccessRequest.objects.filter(pk__in=keys).update(state=edge.target, state_changed_at=at)
     messages = [row_of(note, at=step.at) for step in steps for note in step.notes]
-    recorder.record_in(entries, heads=heads, beside=messages, skips_known=True)
+    recorder.record_in(entries, heads=heads, beside=messages, skips_known=True, calls_listeners=True)
     if messages:
         bell.ring()
 

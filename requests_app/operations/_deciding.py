@@ -6,7 +6,6 @@ from requests_app.domain.manifest import Signed
 from requests_app.models import Decision, Tenant
 from requests_app.operations import _signing as signing
 from requests_app.operations._change import Move
-from requests_app.platform.database import compiled
 
 
 def decide(
@@ -17,7 +16,9 @@ def decide(
     *,
     rules: Tenant | None = None,
 ) -> None:
-    """Write the decision, inside the transition that is being made. Verify the signature, if there is one.
+    """Add the decision to the transition that is being made. Verify the signature, if there is one.
+
+    `apply` writes the decision together with the entry.
 
     If a customer approves, the approval must meet the tenant's `rules`. The caller must have read the rules
     after the act locked the log.
@@ -45,7 +46,7 @@ def decide(
         signed_with=proof.key(stage) if proof is not None else None,
         at=step.at,
     )
-    compiled.insert([decision])
+    step.new_rows.append(decision)
     detail = signing.store_signature(decision, proof) if proof is not None else {"signed": False}
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **detail}
     if away:

@@ -63,7 +63,6 @@ from requests_app.operations._deciding import decide
 from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
-from requests_app.platform.database import compiled
 from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import restored
 from requests_app.words import sentences
@@ -529,7 +528,7 @@ def _open(step: Move, facts: Tenant) -> None:
         opens_at=step.at,
         closes_at=closes_at if row.until_at is None else min(closes_at, row.until_at),
     )
-    compiled.insert([grant])
+    step.new_rows.append(grant)
     step.target, step.grant = State.OPEN, grant
     window = {"opens_at": canonical.instant(grant.opens_at), "closes_at": canonical.instant(grant.closes_at)}
     step.detail = {**step.detail, "grant": str(grant.pk), **window}

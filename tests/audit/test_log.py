@@ -168,6 +168,34 @@ def test_a_log_without_entries_is_claimed_and_a_row_beside_is_inserted_once() ->
 
 
 @pytest.mark.django_db
+def test_an_entry_is_written_with_several_rows_beside_it_or_with_none_of_them() -> None:
+    tenant = uuid4()
+
+    def row(key: str, **fields: Any) -> OutboxMessage:
+        return OutboxMessage(topic="a", about=tenant, key=key, created_at=AT, next_attempt_at=AT, **fields)
+
+    rows, known = [row("one", payload={"é": [1]}), row("two", mark="'%s'")], row("known")
+    known.save(force_insert=True)
+    again = row("known", mark="other")
+    recorder.record([an_entry(tenant)], at=AT, beside=recorder.Beside(*rows, once=[again, row("three")]))
+    stored = dict(OutboxMessage.objects.values_list("key", "mark"))
+    assert stored == {"one": "", "two": "'%s'", "three": "", "known": ""}
+    assert OutboxMessage.objects.get(key="one").payload == {"é": [1]}
+    assert not rows[0]._state.adding
+    with pytest.raises(IntegrityError), transaction.atomic():
+        recorder.record([an_entry(tenant)], at=AT, beside=recorder.Beside(row("four"), again))
+    assert (queries.size(tenant), OutboxMessage.objects.count()) == (1, 4)
+
+
+@pytest.mark.django_db
+def test_the_row_of_an_entry_is_the_row_that_django_would_make() -> None:
+    [row] = recorder.record([an_entry(uuid4(), text="a", correlation_id=uuid4())], at=AT)
+    columns = {field.attname: getattr(row, field.attname) for field in AuditEntry._meta.concrete_fields}
+    djangos = AuditEntry(**columns)
+    assert {**vars(row), "_state": None} == {**vars(djangos), "_state": None}
+
+
+@pytest.mark.django_db
 def test_time_never_goes_back_in_a_log() -> None:
     tenant = uuid4()
     recorder.record([an_entry(tenant)], at=AT)

@@ -11,7 +11,7 @@ from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttrib
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
-from requests_app.models import AccessRequest, Person
+from requests_app.models import AccessRequest, OutboxMessage, Person
 from requests_app.platform.database.rows import Row
 from tests.cast import Cast
 
@@ -55,3 +55,22 @@ def test_a_column_that_was_not_read_is_read_later(cast: Cast, django_assert_num_
     assert person.get_deferred_fields() >= {"email", "side"}
     with django_assert_num_queries(1):
         assert person.email == cast.ada.email
+
+
+@pytest.mark.django_db
+def test_a_new_row_is_what_django_would_make(cast: Cast) -> None:
+    fields: dict[str, Any] = {"tenant_id": cast.contoso.pk, "topic": "a", "about": cast.ada.pk, "key": "a"}
+    fields |= {"created_at": cast.ada.created_at, "next_attempt_at": cast.ada.created_at}
+    for given in (fields, {**fields, "payload": {"n": 1}, "attempts": 2}):
+        ours, djangos = OutboxMessage.new(**given), OutboxMessage(**given)
+        assert ours.pk != djangos.pk
+        ours.pk = djangos.pk
+        assert _columns(ours) == _columns(djangos)
+        assert (ours._state.adding, ours._state.db) == (True, None)
+    assert OutboxMessage.new(**fields).payload is not OutboxMessage.new(**fields).payload
+    ours.save(force_insert=True)
+    assert _columns(OutboxMessage.objects.get(key="a")) == _columns(ours)
+
+
+def _columns(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name != "_state"}

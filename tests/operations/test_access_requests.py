@@ -22,7 +22,8 @@ from requests_app.domain.errors import (
     Unacceptable,
     WrongState,
 )
-from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.messages.topics import Topic
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
 pytestmark = pytest.mark.django_db
@@ -350,3 +351,15 @@ def test_a_refused_access_request_takes_no_ticket(cast: Cast) -> None:
     assert "ticket.assigned" not in events_in(cast.contoso)
     assert outbox_topics() == topics
     assert not AccessRequest.objects.exists()
+
+
+def test_a_message_that_was_posted_before_does_not_stop_an_approval(cast: Cast) -> None:
+    row = cast.confirmed()
+    sent = OutboxMessage.objects.filter(about=row.pk).order_by("created_at")[0]
+    key = f"{Topic.WINDOW_OPENED}:{row.pk}"
+    OutboxMessage.objects.filter(pk=sent.pk).update(key=key)
+    before = OutboxMessage.objects.count()
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert events_of(row)[-1] == "access_request.approved_by_customer"
+    assert Grant.objects.get(access_request=row).engineer_id == row.requested_by_id
+    assert (OutboxMessage.objects.count(), OutboxMessage.objects.filter(key=key).count()) == (before, 1)

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.verify import verify
 from requests_app import operations, tasks
@@ -268,6 +269,20 @@ def test_one_row_that_fails_costs_a_few_transactions_and_not_one_for_each_row(
     assert len(transactions) == 1 + 2 * 4
     assert AccessRequest.objects.get(pk=broken).state == State.PENDING_PROVIDER
     assert "access_request.expired" not in events_of(rows[5])
+
+
+@pytest.mark.parametrize("act", SWEEPS)
+def test_those_who_wait_for_entries_hear_of_a_batch(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    travel.freeze()
+    _ripe(cast, travel, act)
+    called: list[bool] = []
+    monkeypatch.setattr(recorder, "_listeners", [lambda: called.append(connection.in_atomic_block)])
+    assert SWEEPS[act](actor=cast.system(), limit=100) == 4
+    assert called == [True]
+    assert SWEEPS[act](actor=cast.system(), limit=100) == 0
+    assert called == [True]
 
 
 class _Killed(BaseException):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any, Self
 
 from django.db import models
@@ -27,3 +28,24 @@ class Row(models.Model):
         row._state = ModelState()
         row._state.adding, row._state.db = False, db
         return row
+
+    @classmethod
+    def new(cls, **columns: Any) -> Self:
+        """Return a new row that is not saved yet, as `cls(**columns)` does. Name the columns and not the relations."""
+        row = cls.__new__(cls)
+        values, makers = _defaults(cls)
+        row.__dict__.update(values)
+        row.__dict__.update(columns)
+        for name, make in makers:
+            if name not in columns:
+                row.__dict__[name] = make()
+        row._state = ModelState()
+        return row
+
+
+@cache
+def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
+    """Return the default of each column: the value, or the function that makes a value for each row."""
+    made = [field for field in model._meta.concrete_fields if field.has_default() and callable(field.default)]
+    fixed = [field for field in model._meta.concrete_fields if field not in made]
+    return {each.attname: each.get_default() for each in fixed}, [(each.attname, each.get_default) for each in made]
