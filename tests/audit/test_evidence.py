@@ -122,7 +122,7 @@ class _Copy:
         self.heads = Path(settings.LOG_HEADS_FILE).read_bytes()
 
     def put_back(self) -> None:
-        recorder._write(self.entries)
+        recorder._write(self.entries, [])
         for model, rows in self.others.items():
             model.objects.bulk_create(rows)
         Path(settings.LOG_HEADS_FILE).write_bytes(self.heads)
