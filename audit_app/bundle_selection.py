@@ -132,8 +132,8 @@ class BundledShard:
     def _ranges(self) -> Iterator[list[AuditEntry]]:
         """Yield the entries with one query for each range of numbers.
 
-        With LIMIT in place of a range, PostgreSQL would sort the rest of the log for each page: its plan for a
-        statement that it sees often does not know the numbers.
+        With LIMIT in place of a range, PostgreSQL expects fewer rows than there are. For each page, it then reads the
+        whole table and sorts it.
         """
         for start in range(self.start, self.end, BATCH):
             yield list(self._rows(start, min(start + BATCH, self.end)))

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 #: The number of bytes that are collected before a piece is sent, because each piece has a cost for the server.
@@ -39,12 +40,23 @@ class ZipStream:
         info.external_attr = 0o644 << 16
         digest, size = hashlib.sha256(), 0
         with self._zip.open(info, "w", force_zip64=is_big) as member:
-            for chunk in chunks:
+
+            def pack(chunk: bytes) -> None:
                 digest.update(chunk)
-                size += len(chunk)
                 member.write(chunk)
-                if self._pipe.size >= PIECE:
-                    yield self._pipe.take()
+
+            # A thread packs one chunk while the next one is made. Python lets others run while it packs.
+            with ThreadPoolExecutor(1, "zip") as beside:
+                packing: Future[None] | None = None
+                for chunk in chunks:
+                    if packing is not None:
+                        packing.result()
+                    if self._pipe.size >= PIECE:
+                        yield self._pipe.take()
+                    size += len(chunk)
+                    packing = beside.submit(pack, chunk)
+                if packing is not None:
+                    packing.result()
         self.files[name] = {"sha256": digest.hexdigest(), "bytes": size}
 
     def end(self) -> Iterator[bytes]:
