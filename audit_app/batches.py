@@ -57,8 +57,8 @@ class StoredBatch(NamedTuple):
 
 _NOTHING = StoredBatch(*[()] * len(StoredBatch._fields))
 _PLAIN = "event, door, actor_kind, {actor}, actor_name, subject_type, subject_id, {request}, canonical, leaf_hash"
-#: A range with both ends. A LIMIT would be as good for one query, but PostgreSQL's plan for a statement that it sees
-#: often does not know the numbers. It would then expect a third of the log, and sort it for each page.
+#: A range with both ends. With a LIMIT and one end, PostgreSQL expects fewer rows than there are. For each page, it
+#: then reads the whole table and sorts it.
 _RANGE = f" FROM {_ENTRIES} WHERE tenant_id = %s AND seq >= %s AND seq < %s ORDER BY seq"
 _READ = {
     "postgresql": "SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
