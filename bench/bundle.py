@@ -18,8 +18,8 @@ from requests_app.domain import clock
 from requests_app.models import Plan, Tenant
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The aims for the verifier are for this number of entries.
-_AIMED_AT = 1_000_000
+#: The aims are for this number of entries.
+AIMED_AT = 1_000_000
 
 
 def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
@@ -51,14 +51,15 @@ def _written(tenant: UUID, count: int, path: Path) -> Result:
     command = [sys.executable, str(ROOT / "manage.py"), "evidence", str(tenant), "-o", str(path)]
     wall, peak = process(command, environment={"DATABASE_URL": database_url()})
     name = f"evidence of {count:,} written, with timelines"
-    return Result(name, [wall], wall, "constant memory", units=count, unit="entries", peak=peak)
+    aim = "constant memory" + (", ≤ 30 s" if count == AIMED_AT else "")
+    return Result(name, [wall], wall, aim, units=count, unit="entries", peak=peak)
 
 
 def _verified(tenant: UUID, count: int, path: Path) -> Result:
     vkey = str(keys.log_key(checkpoints.origin_of(tenant, 0), keys.load().publics[0]))
     command = [sys.executable, str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(path), "--key", vkey]
     wall, peak = process(command)
-    aim = "≤ 10 s, ≤ 200 MB" if count == _AIMED_AT else ""
+    aim = "≤ 6 s, ≤ 200 MB" if count == AIMED_AT else ""
     return Result(f"evidence of {count:,} verified", [wall], wall, aim, units=count, unit="entries", peak=peak)
 
 

@@ -31,8 +31,8 @@ def run(entries: int, proven: int, bar: Any) -> list[Result]:
     keys.create()
     # This comes first, because a round signs any log that is due.
     idle = _heartbeats(bar, 2_000)
-    alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 1,000/s on PostgreSQL")[1]
-    tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 10,000 entries/s")
+    alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 2,000/s on PostgreSQL")[1]
+    tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 25,000 entries/s")
     results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
     results += [*_proven(bar, proven), idle, _heartbeats_of_one(bar, tenant, entries)]
     few = max(entries // 10, 1)
@@ -73,7 +73,8 @@ def _verified(bar: Any, tenant: UUID, count: int) -> Result:
     if found.flaw:
         raise SystemExit(str(found.flaw))
     wall = time.perf_counter() - begun
-    return Result("1,000 entries verified by the server", seconds, wall, units=count, unit="entries")
+    aim = "≤ 12 s for 1,000,000" if count == bundle.AIMED_AT else ""
+    return Result("1,000 entries verified by the server", seconds, wall, aim, units=count, unit="entries")
 
 
 def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
@@ -97,7 +98,7 @@ def _proven(bar: Any, size: int) -> list[Result]:
         tree.check_inclusion(index, size, _leaf(index), path, root)
 
     tick, acts = partial(bar.advance, ticking), [partial(prove, index) for index in indexes]
-    results = [timed(f"inclusion proof at {size:,}, made and checked", acts, aim="≤ 10 ms", tick=tick)]
+    results = [timed(f"inclusion proof at {size:,}, made and checked", acts, aim="≤ 1 ms", tick=tick)]
     if peer := _peer(tenant, size, root):
         results.append(
             timed("the same by aics-tlog, on the same rows", [partial(peer, each) for each in indexes[:20]], tick=tick)

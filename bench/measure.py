@@ -75,7 +75,8 @@ def process(command: Sequence[str], *, environment: Mapping[str, str] | None = N
         try:
             while run.poll() is None:
                 peak = max(peak, _memory_of_session(run.pid))
-                time.sleep(0.02)
+                # Each look takes some milliseconds of a core that the process may need.
+                time.sleep(0.1)
         finally:
             if run.poll() is None:
                 run.kill()

@@ -1,0 +1,325 @@
+"""Blocks of lines: judged at once or line by line, in one process or in several, the verdict is the same.
+
+Each forged log here is signed, so no hash gives it away, and only its lines can.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.runs import is_good, judged, problems
+from tests.verify.test_rules import HOUR, life
+from tests.verify.writer import ENGINEER, Log, bundle, canonical, entry, instant, story
+from verify import lockbox_verify as lv
+
+ENTRIES = 240
+check_block = lv.check_block
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lv, "POOL_FROM", 0)
+    monkeypatch.setattr(lv, "BLOCK", 16 << 10)
+
+
+@pytest.fixture
+def line_by_line(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], dict[str, Any]]:
+    """Return a function that judges a file with no block judged at once."""
+
+    def judge(path: Path) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr(lv, "entries_of", lambda *_args: None)
+            return judged(path)
+
+    return judge
+
+
+def lines_of(seed: int = 5, count: int = ENTRIES) -> list[bytes]:
+    return [canonical(each) for each in story(random.Random(seed), count)]
+
+
+def borders(lines: Sequence[bytes]) -> list[int]:
+    """Return the indexes of the first line of each block, except the first block."""
+    found, length = [], 0
+    for index, line in enumerate(lines):
+        length += len(line) + 1
+        if length > lv.BLOCK * (len(found) + 1):
+            found.append(index)
+    assert len(found) > 3
+    return found
+
+
+def with_members(line: bytes, **members: Any) -> bytes:
+    return canonical({**json.loads(line), **members})
+
+
+def _older(lines: list[bytes], at: int) -> None:
+    lines[at] = with_members(lines[at], at=instant(-1))
+
+
+def _numbered(lines: list[bytes], at: int) -> None:
+    lines[at] = with_members(lines[at], seq=at + 1)
+
+
+def _missing(lines: list[bytes], at: int) -> None:
+    del lines[at]
+
+
+def _twice(lines: list[bytes], at: int) -> None:
+    lines.insert(at, lines[at])
+
+
+def _swapped(lines: list[bytes], at: int) -> None:
+    lines[at - 1], lines[at] = lines[at], lines[at - 1]
+
+
+def _of_another_tenant(lines: list[bytes], at: int) -> None:
+    lines[at] = with_members(lines[at], tenant="f10459aa-1e02-48ec-84b4-b12bfa50de9c")
+
+
+def _spaced(lines: list[bytes], at: int) -> None:
+    lines[at] += b" "
+
+
+def _unsorted(lines: list[bytes], at: int) -> None:
+    lines[at] = json.dumps(json.loads(lines[at]), ensure_ascii=False, separators=(",", ":")).encode()[:-1] + b',"a":1}'
+
+
+def _accessed(lines: list[bytes], at: int) -> None:
+    record = json.loads(lines[at])
+    stranger = entry(at, 0, "content.opened", actor=ENGINEER, request="r", subject="g", detail={"resource": "m"})
+    lines[at] = canonical({**stranger, "at": record["at"]})
+
+
+FORGERIES = (_older, _numbered, _missing, _twice, _swapped, _of_another_tenant, _spaced, _unsorted, _accessed)
+
+
+@pytest.mark.parametrize("forge", FORGERIES, ids=lambda each: each.__name__.strip("_"))
+def test_a_fault_at_each_border_is_found_as_line_by_line(
+    forge: Callable[[list[bytes], int], None], tmp_path: Path, line_by_line: Callable[[Path], dict[str, Any]]
+) -> None:
+    """The fault is in the last line of a block, in the first line of the next one, or between the two."""
+    good = lines_of()
+    for border in borders(good):
+        for at in (border - 1, border):
+            lines = list(good)
+            forge(lines, at)
+            path = bundle(Log(lines)).zip(tmp_path / "a.zip")
+            expected = line_by_line(path)
+            assert expected["problems"], (forge.__name__, at)
+            assert judged(path) == expected
+            assert judged(path, jobs=2) == expected
+
+
+def _broken_up(lines: list[bytes]) -> None:
+    """One object takes two lines, and another line has two objects: as many objects as lines."""
+    inner = canonical({"x": [1, 2]})
+    lines[3:6] = [inner[:7], inner[8:], lines[3] + b"," + lines[4]]
+
+
+def _shared(lines: list[bytes]) -> None:
+    """Two lines become one list of entries in the detail of the first, and their neighbour has two."""
+    first, second = with_members(lines[3], detail={"x": [json.loads(lines[4]), json.loads(lines[5])]}), lines[6]
+    middle = first.index(b"},{", first.index(b'"x":['))
+    lines[3:6] = [first[: middle + 1], first[middle + 2 :], second + b"," + second]
+
+
+def _duplicate_name(lines: list[bytes]) -> None:
+    lines[7] = lines[7].replace(b'"door":', b'"door":"x","door":', 1)
+
+
+def _fraction(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], detail={"n": 0.5})
+
+
+def _large_number(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], detail={"n": 1 << 53})
+
+
+def _true_for_one(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], v=True)
+
+
+def _escape(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], detail={"t": "A"}).replace(b'"A"', b'"\\u0041"')
+
+
+def _surrogate(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], detail={"t": "A"}).replace(b'"A"', b'"\\ud800"')
+
+
+def _no_text(lines: list[bytes]) -> None:
+    lines[7] = b"\xff" + lines[7]
+
+
+def _list(lines: list[bytes]) -> None:
+    lines[7] = b"[" + lines[7] + b"]"
+
+
+def _no_line(lines: list[bytes]) -> None:
+    lines[7] = b""
+
+
+def _deep(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], detail={"t": "A"}).replace(b'"A"', b"[" * 100_000 + b"]" * 100_000)
+
+
+def _no_member(lines: list[bytes]) -> None:
+    lines[7] = canonical({name: each for name, each in json.loads(lines[7]).items() if name != "actor"})
+
+
+def _odd_time(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], at="2025-06-15T15:06:40.0000001Z")
+
+
+def _later_version(lines: list[bytes]) -> None:
+    lines[7] = with_members(lines[7], v=2)
+
+
+ODD = (
+    _broken_up, _shared, _duplicate_name, _fraction, _large_number, _true_for_one, _escape, _surrogate, _no_text,
+    _list, _no_line, _deep, _no_member, _odd_time, _later_version,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("forge", ODD, ids=lambda each: each.__name__.strip("_"))
+def test_lines_that_are_no_entries_are_found_as_line_by_line(
+    forge: Callable[[list[bytes]], None], tmp_path: Path, line_by_line: Callable[[Path], dict[str, Any]]
+) -> None:
+    lines = lines_of(count=40)
+    forge(lines)
+    path = bundle(Log(lines)).zip(tmp_path / "a.zip")
+    expected = line_by_line(path)
+    assert expected["exit"] != 0
+    assert judged(path) == judged(path, jobs=2) == expected
+
+
+@pytest.mark.parametrize("text", ["plain", "Näir 日本 “”", "beyond 😀", '\u2028\x7f\\"/'])
+def test_good_lines_are_good_in_every_mode(
+    text: str, tmp_path: Path, line_by_line: Callable[[Path], dict[str, Any]]
+) -> None:
+    entries = story(random.Random(7), 60)
+    for each in entries:
+        if each["event"] == "ticket.opened":
+            each["detail"]["title"] = text
+    path = bundle(Log.of(entries)).zip(tmp_path / "a.zip")
+    expected = line_by_line(path)
+    assert is_good(expected)
+    assert judged(path) == judged(path, jobs=2) == expected
+
+
+# --- Equal accesses --------------------------------------------------------------------------------------
+
+
+def looks(*steps: tuple[str, int]) -> list[dict[str, Any]]:
+    """Return a life with these accesses: the resource, and how many minutes after the start."""
+    before = life()[:3]
+    grant, resource = before[2]["detail"]["grant"], before[0]["detail"]["resources"][0]["id"]
+    look = {"actor": ENGINEER, "request": before[2]["access_request"], "subject": grant}
+    return before + [
+        entry(3 + place, at * 60_000_000, "content.opened", **look, detail={"resource": of or resource, "n": place})
+        for place, (of, at) in enumerate(steps)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "bad"),
+    [
+        ([("", 3), ("", 4), ("", 5)], None),
+        ([("", 3), ("", 61), ("", 62), ("", 63)], 5),
+        ([("", 3), ("other", 4), ("", 62)], 4),
+        ([("other", 3), ("", 4), ("", 62)], 3),
+        ([("", 3), ("", 62), ("other", 62)], 4),
+        ([("other", 3), ("other", 62)], 3),
+    ],
+)
+def test_equal_accesses_are_judged_as_one_by_one(
+    steps: list[tuple[str, int]], bad: int | None, tmp_path: Path, line_by_line: Callable[[Path], dict[str, Any]]
+) -> None:
+    assert HOUR == 60 * 60_000_000, "the window is open from minute 2 to minute 62"
+    path = bundle(Log.of(looks(*steps))).zip(tmp_path / "a.zip")
+    expected, data = line_by_line(path), judged(path)
+    assert [index for index, _why in problems(data)] == ([] if bad is None else [bad])
+    assert data["problems"] == expected["problems"]
+    assert bad is not None or data == expected
+
+
+def test_equal_accesses_travel_as_one_fact() -> None:
+    entries = looks(*[("", 3)] * 50, ("other", 3), *[("", 3)] * 50)
+    facts = lv.facts_of(entries, 0, lv.DECISIONS | lv._REPLAYED)
+    assert [1 + len(fact.again) for fact in facts] == [1, 1, 1, 100, 1]
+
+
+def test_no_line_of_a_good_log_is_judged_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = bundle(Log(lines_of(), older=(17, 100))).zip(tmp_path / "a.zip")
+    monkeypatch.setattr(lv, "entry_of", None)
+    assert is_good(judged(path))
+
+
+# --- Processes -------------------------------------------------------------------------------------------
+
+
+def _killed(block: bytes, hashes: bytes, first: int, *rest: Any) -> Any:
+    if first > 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return check_block(block, hashes, first, *rest)
+
+
+def _out_of_memory(block: bytes, hashes: bytes, first: int, *rest: Any) -> Any:
+    if first > 50:
+        raise MemoryError
+    return check_block(block, hashes, first, *rest)
+
+
+@pytest.mark.parametrize("fault", [_killed, _out_of_memory])
+def test_a_process_that_fails_is_never_a_good_verdict(
+    fault: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bundle(Log(lines_of())).zip(tmp_path / "a.zip")
+    monkeypatch.setattr(lv, "check_block", fault)
+    data = judged(path, jobs=2)
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert any("--jobs 1" in gap for gap in data["gaps"])
+
+
+def _none(*_args: Any, **_more: Any) -> Any:
+    raise ImportError("this platform lacks a functioning sem_open implementation")
+
+
+def _no_room(*_args: Any, **_more: Any) -> Any:
+    raise OSError(38, "Function not implemented")
+
+
+@pytest.mark.parametrize("fault", [_none, _no_room])
+def test_without_other_processes_the_verdict_is_the_same(
+    fault: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bundle(Log(lines_of())).zip(tmp_path / "a.zip")
+    expected = judged(path)
+    monkeypatch.setattr(lv.concurrent.futures, "ProcessPoolExecutor", fault)
+    assert judged(path, jobs=2) == expected
+    assert is_good(expected)
+
+
+@pytest.fixture
+def _spawns(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = multiprocessing.get_context
+    monkeypatch.setattr(lv.multiprocessing, "get_context", lambda _method: real("spawn"))
+
+
+@pytest.mark.usefixtures("_spawns")
+def test_processes_that_begin_anew_come_to_the_same_verdict(tmp_path: Path) -> None:
+    """As on Windows and macOS, where a process is no copy of its parent. It has other sizes of blocks, but not here."""
+    lines = lines_of()
+    for forge in (None, _older):
+        if forge:
+            forge(lines, borders(lines)[1])
+        path = bundle(Log(lines)).zip(tmp_path / "a.zip")
+        assert judged(path, jobs=2) == judged(path)

@@ -1,0 +1,49 @@
+"""What the sentences of a log cost. A timeline has one for each entry."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from django.utils import translation
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app.doors.web._log_words import sentence_of
+from requests_app.queries.log import About
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_words_of_an_event_are_translated_once_for_each_language(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = {"kind": "person", "id": str(UUID(int=7)), "name": "Priya", "side": "provider", "email": "p@x"}
+    detail = {"item": "7.mail", "resource": "r", "reference": "AR-1", "title": "<b>"}
+    entries = [
+        recorder.Witnessed(
+            tenant_id=cast.contoso.pk, event="content.opened", door="pages", actor=actor, subject_type="grant",
+            subject_id=str(number), detail={**detail, "title": f"<b>{number}"},
+        )
+        for number in range(20)
+    ]  # fmt: skip
+    with transaction.atomic():
+        rows = recorder.record(entries, at=cast.contoso.created_at)
+    about = About(access_requests={}, tickets={})
+
+    def sentence(row: AuditEntry) -> str:
+        return sentence_of(row, tenant=cast.contoso, about=about, at=row.at)[0]
+
+    first = {language: _in(language, lambda: sentence(rows[0])) for language in ("en", "de")}
+    asked: list[str] = []
+    real = translation._trans.gettext
+    monkeypatch.setattr(translation._trans, "gettext", lambda text: asked.append(text) or real(text))
+    for language, expected in first.items():
+        assert {_in(language, lambda row=row: sentence(row)) for row in rows} == {expected}
+    assert asked == []
+
+
+def _in(language: str, make: Any) -> Any:
+    with translation.override(language):
+        return make()
