@@ -177,26 +177,24 @@ def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
     The newest window is read first, even if it was practice, because an index leads to it. To leave out practice, the
     database would join all windows of the engineer with their access requests.
     """
-    newest: dict[UUID, UUID | None] = dict(_NEWEST_WINDOW([row.pk for row in rows]))
-    found = Grant.objects.filter(pk__in=[pk for pk in newest.values() if pk]).values_list(
-        "pk", "opens_at", "access_request__is_practice"
-    )
-    opened = {pk: None if is_practice else at for pk, at, is_practice in found}
-    after_practice = [row for row, window in newest.items() if window and opened[window] is None]
+    found = {row: (at, was_practice) for row, at, was_practice in _NEWEST_WINDOW([row.pk for row in rows])}
+    after_practice = [row for row, (_at, was_practice) in found.items() if was_practice]
     if after_practice:
-        real = dict(_newest_window(after_practice, Grant.objects.real()))
-        times = dict(Grant.objects.filter(pk__in=[pk for pk in real.values() if pk]).values_list("pk", "opens_at"))
-        newest, opened = newest | real, opened | times
-    return {row: opened.get(window) if window else None for row, window in newest.items()}
+        real = _newest_window(after_practice, Grant.objects.real())
+        found |= {row: (at, was_practice) for row, at, was_practice in real}
+    return {row: at for row, (at, _was_practice) in found.items()}
 
 
 def _newest_window(pks: list[Any], windows: GrantQuerySet) -> Any:
-    """Return the ids of these access requests, each with the id of the newest of these windows before it."""
+    """Return these access requests, with when the newest of these windows before each opened, and if for practice."""
     before = windows.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
-    )
-    newest = Subquery(before.order_by("-opens_at").values("pk")[:1])
-    return AccessRequest.objects.filter(pk__in=pks).annotate(window=newest).values_list("pk", "window")
+    ).order_by("-opens_at")
+    rows = AccessRequest.objects.filter(pk__in=pks).annotate(window=Subquery(before.values("pk")[:1]))
+    # By its id, because with the access request joined, the database would not follow the index.
+    newest = Grant.objects.filter(pk=OuterRef("window")).values("access_request__is_practice")
+    rows = rows.annotate(opened=Subquery(before.values("opens_at")[:1]), was_practice=Subquery(newest))
+    return rows.values_list("pk", "opened", "was_practice")
 
 
 _NEWEST_WINDOW = CompiledIn(lambda pks: _newest_window(pks, Grant.objects.all()), UUIDField())
