@@ -62,8 +62,8 @@ def test_columns_are_read_in_the_form_of_the_entries_bytes() -> None:
     assert batch.actor_ids == tuple(str(row.actor_id) if row.actor_id else None for row in rows)
     assert batch.access_requests == tuple(str(row.correlation_id) if row.correlation_id else None for row in rows)
     assert batch.bodies == tuple(bytes(row.canonical) for row in rows)
-    assert (batch.seqs, batch.count) == (tuple(range(20)), 20)
-    assert batches.read(TENANT, 20, 30).count == 0
+    assert (batch.seqs, batch.size) == (tuple(range(20)), 20)
+    assert batches.read(TENANT, 20, 30).size == 0
 
 
 @pytest.mark.parametrize("detail", [{"t": "beyond 😀"}, {"n": 2**53 - 1}, {"n": 0.5}])
@@ -75,7 +75,7 @@ def test_good_entries_that_are_hard_to_judge_together_are_judged_one_by_one(deta
 
 def is_good(start: int = 0, end: int = 20, last_at: str = "") -> bool:
     batch = batches.read(TENANT, start, end)
-    return batch.count == end - start and batches.is_good(batch, TENANT, start, last_at)
+    return batch.size == end - start and batches.is_good(batch, TENANT, start, last_at)
 
 
 _COLUMNS: list[tuple[str, Any]] = [
@@ -250,8 +250,11 @@ def test_many_leaves_are_appended_as_one_by_one(start: int, monkeypatch: pytest.
         assert (many.size, many.hashes, many.root()) == (one.size, one.hashes, one.root())
     monkeypatch.setattr(Frontier, "append", None)
     hashed: list[int] = []
-    monkeypatch.setattr(
-        tree, "node", lambda left, right: hashed.append(1) or hashlib.sha256(b"\x01" + left + right).digest()
-    )
+
+    def node(left: bytes, right: bytes) -> bytes:
+        hashed.append(1)
+        return hashlib.sha256(b"\x01" + left + right).digest()
+
+    monkeypatch.setattr(tree, "node", node)
     Frontier().extend(leaves[:1024])
     assert hashed == []

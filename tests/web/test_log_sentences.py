@@ -37,8 +37,14 @@ def test_the_words_of_an_event_are_translated_once_for_each_language(
 
     first = {language: _in(language, lambda: sentence(rows[0])) for language in ("en", "de")}
     asked: list[str] = []
-    real = translation._trans.gettext
-    monkeypatch.setattr(translation._trans, "gettext", lambda text: asked.append(text) or real(text))
+    translator: Any = vars(translation)["_trans"]
+    real = translator.gettext
+
+    def gettext(text: str) -> Any:
+        asked.append(text)
+        return real(text)
+
+    monkeypatch.setattr(translator, "gettext", gettext)
     for language, expected in first.items():
         assert {_in(language, lambda row=row: sentence(row)) for row in rows} == {expected}
     assert asked == []
