@@ -47,7 +47,8 @@ def lines_of(seed: int = 5, count: int = ENTRIES) -> list[bytes]:
 
 def borders(lines: Sequence[bytes]) -> list[int]:
     """Return the indexes of the first line of each block, except the first block."""
-    found, length = list[int](), 0
+    found: list[int] = []
+    length = 0
     for index, line in enumerate(lines):
         length += len(line) + 1
         if length > lv.BLOCK * (len(found) + 1):

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 from django.utils import translation
+from django.utils.translation import trans_real
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
@@ -37,14 +38,15 @@ def test_the_words_of_an_event_are_translated_once_for_each_language(
 
     first = {language: _in(language, lambda: sentence(rows[0])) for language in ("en", "de")}
     asked: list[str] = []
-    translator: Any = vars(translation)["_trans"]
-    real = translator.gettext
+    real = trans_real.gettext
 
-    def gettext(text: str) -> Any:
+    def gettext(text: str) -> str:
         asked.append(text)
         return real(text)
 
-    monkeypatch.setattr(translator, "gettext", gettext)
+    # All translations of Django end here, also those of lazy texts.
+    monkeypatch.setattr(translation, "gettext", gettext)
+    monkeypatch.setattr(translation._trans, "gettext", gettext)  # type: ignore[attr-defined]  # made when it is used
     for language, expected in first.items():
         assert {_in(language, lambda row=row: sentence(row)) for row in rows} == {expected}
     assert asked == []
