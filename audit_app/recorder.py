@@ -207,7 +207,7 @@ def _write(rows: list[AuditEntry], heads: list[ChainHead]) -> None:
     """Insert the rows and update the heads. The rows do not get their new ids, because nobody needs these.
 
     On PostgreSQL, one statement does both if there are many rows. The driver sends the arrays as they are in memory
-    (`%b`). As texts, they would take three times as long here, and in the database.
+    (`%b`). As texts, they would take longer, here and in the database.
     """
     if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
         arrays = ", ".join(f"%b::{_type(field)}[]" for field in _FIELDS)
