@@ -48,7 +48,9 @@ def killed() -> Iterator[None]:
     again = subprocess.Popen(
         command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, **identity
     )
-    atexit.register(_stop, again)
+    if not os.environ.get("DATA_STAYS_IN"):
+        # Otherwise it is the server of the next part too, and bin/_with_postgres.py stops it.
+        atexit.register(_stop, again)
     _wait()
 
 

@@ -15,6 +15,7 @@ instead, and stays for the next server.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -192,11 +193,23 @@ def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) ->
         yield address
     finally:
         process.send_signal(signal.SIGINT)
+        _stop_another_one(data, process)
         try:
             process.wait(STOP_WITHIN)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGQUIT)
             process.wait(STOP_WITHIN)
+
+
+def _stop_another_one(data: Path, process: subprocess.Popen[bytes]) -> None:
+    """Stop the server that a benchmark has started in the place of `process`, which it has killed."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        if process.poll() is not None and pid != process.pid:
+            os.kill(pid, signal.SIGINT)
+            until = time.monotonic() + STOP_WITHIN
+            while (data / "postmaster.pid").exists() and time.monotonic() < until:
+                time.sleep(0.1)
 
 
 def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
