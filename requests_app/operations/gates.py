@@ -53,7 +53,6 @@ from requests_app.queries.gates import Asker
 
 #: How long the identity that a gate tells its tool is valid, and what kind of token it is.
 IDENTITY_FOR, IDENTITY_TYPE = timedelta(seconds=60), "lockbox-identity+jwt"
-#: A proxy's last question is stored at most once in this time.
 #: Why a request is refused without asking for a window. They are no codes of entries.
 NO_SESSION, OTHER_HOST, UNAVAILABLE = "no_session", "other_host", "unavailable"
 

@@ -7,7 +7,7 @@ import gc
 
 
 def stay() -> None:
-    """Prepare the memory of this process for forks, which copy each page that they write to.
+    """Make what this process has loaded stay in pages that its forks do not write to.
 
     Garbage collections leave alone the objects that exist now, because they would write to all of them. And the gaps
     between these objects are filled: a fork would put each small object into such a gap, and so copy a page for it.
