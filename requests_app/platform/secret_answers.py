@@ -10,7 +10,7 @@ from django.utils.cache import patch_cache_control
 _Response = TypeVar("_Response", bound=HttpResponseBase)
 
 
-def secret(response: _Response) -> _Response:
+def secret_answer(response: _Response) -> _Response:
     """Tell browsers and proxies not to store the answer and not to change it.
 
     This server obeys `no-transform`, too (`lockbox_site.compressing`): a compressed answer has a length that depends on

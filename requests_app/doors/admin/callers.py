@@ -37,7 +37,7 @@ from requests_app.models import Client, Person, Proposal, Service, Token, Webhoo
 from requests_app.operations import Issued, Made
 from requests_app.operations.integrations import LASTING_LIFETIMES
 from requests_app.platform.addresses import absolute
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import applications
 from requests_app.words import guard_lines
 from requests_app.words import scopes as scope_words

@@ -67,7 +67,7 @@ from requests_app.models import (
 from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.operations import CopiedLink
 from requests_app.operations._change import PROVIDER_LOG
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries.installation import why_no_link_is_copied
 from requests_app.queries.invitations import overtaken
 from requests_app.words.invitations import is_proposed

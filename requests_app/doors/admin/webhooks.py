@@ -34,7 +34,7 @@ from requests_app.messages.webhooks.messages import ALL
 from requests_app.messages.webhooks.problems import problem_words
 from requests_app.models import Client, OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
 from requests_app.operations import Issued
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.words import text
 
 

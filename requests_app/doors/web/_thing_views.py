@@ -26,7 +26,7 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import about
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import tenant as tenants
 
 

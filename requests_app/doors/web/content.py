@@ -35,7 +35,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.platform.waiting import Ending
 from requests_app.queries import access, callers, receivers
 from requests_app.queries import content as queries

@@ -32,7 +32,7 @@ from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import webauthn
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.words import browsers
 from requests_app.words.text import visible_single
 

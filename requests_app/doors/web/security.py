@@ -41,7 +41,7 @@ from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.platform import totp, webauthn
 from requests_app.platform.sealing import Unreadable
-from requests_app.platform.secret_answers import secret as secret_answer
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries.installation import is_trial
 
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
