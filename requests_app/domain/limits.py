@@ -53,8 +53,6 @@ GUARD_GONE_AFTER = timedelta(days=1)
 GUARD_FORMER_MAX = 100
 #: How exactly the time of a guard's sign of life is stored. A smaller unit would cause a write for each sign.
 SIGN_GRAIN = timedelta(seconds=15)
-#: The longest id that a row can have in another system.
-EXTERNAL_ID_MAX = 200
 #: The longest address (RFC 5321, section 4.5.3.1.3).
 EMAIL_MAX = 254
 REOPEN_FOR = timedelta(days=7)

@@ -266,9 +266,6 @@ class Resource(Row):
         """Return whether nobody knows if the resource can be reached now, because the last test was too long ago."""
         return self.checked_at is not None and self.checked_at < at - TEST_IS_OLD
 
-    def is_reachable_at(self, at: datetime) -> bool | None:
-        return None if self.is_test_old(at) else self.is_reachable
-
     @property
     def is_changed_since_test(self) -> bool:
         """Whether somebody saved the resource or its service after the last test, so that the result may be wrong."""
