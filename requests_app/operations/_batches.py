@@ -153,7 +153,7 @@ class _Sweep:
             return 0
 
     def _wait_for(self, busy: dict[UUID, list[UUID]]) -> int:
-        """Wait a short time for each of these logs, because nothing else is to be done.
+        """Wait a short time for each of these logs, because there is nothing else to do.
 
         Without this, a log that is nearly always locked would never be free when a sweep looks.
         """

@@ -172,7 +172,7 @@ def download(
     """Open one item. Return its stream, and the chunks to send, which stop when the window ends.
 
     The reader can be slow. Raise TooMany if too many downloads are running already. `kind` is OPENED for a
-    picture inside a page. `ending` comes when the window ends, so that nobody need wait for the next chunk.
+    picture inside a page. `ending` comes when the window ends, so that the cut does not wait for the next chunk.
     """
     place = DownloadSlot()
     try:
@@ -287,7 +287,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     access_request = grant.access_request
     current.correlation_id = access_request.pk
     current.head = current.concerns("grant", grant, grant.tenant_id)
-    # Only now, under the locks, is it read what the actor may do.
+    # The roles are read only here, under the locks: they may have changed while the act waited.
     actor = current.actor
     policy.require_act(actor, current.action)
     if not policy.is_visible(actor, access_request):

@@ -1,7 +1,7 @@
 """Wakes processes of this host that wait for a commit, within a millisecond and without the database.
 
-Each listener has a named pipe in DATA_DIR. Who has committed writes one byte to each of them. Without a listener, this
-only lists an empty directory.
+Each listener has a named pipe in DATA_DIR. The process that has committed writes one byte to each of them. Without a
+listener, this only lists an empty directory.
 
 A chime says only that something has changed. It can be missing: other hosts and other containers are not reached, and
 not every process can make a pipe. So a listener also looks at regular intervals, and a chime only makes it look sooner.
@@ -76,7 +76,7 @@ class Listener:
             # Also open for writing. Otherwise the pipe would be at its end as soon as the first writer has left.
             self._pipe = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             self._ready.register(self._pipe, select.POLLIN)
-            # Named only now: who strikes removes a pipe that nobody has open.
+            # Named only now, because `strike` removes a pipe that nobody has open.
             self._path = self._path.rename(self._path.with_suffix(SUFFIX))
 
     @property

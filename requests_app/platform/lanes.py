@@ -145,7 +145,7 @@ class Lane(Generic[P]):
             self._at_work = 0
 
     def _next(self) -> list[P]:
-        """Wait for pieces and return them. Return none if this thread ends, because nothing came for a while."""
+        """Wait for pieces and return them. Return an empty list if nothing came for a while: the thread then ends."""
         while True:
             if self._last >= GATHERS_FROM and self._size < self._most:
                 # Not with the condition, which each caller would wake.

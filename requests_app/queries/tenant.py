@@ -211,8 +211,8 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
 def askers(tenant: Tenant, *, at: datetime) -> list[Person]:
     """Return the engineers who submitted access requests to this tenant during the last week.
 
-    `waiting` on each person is the number of their access requests that wait for the customer. Who waits most comes
-    first.
+    `waiting` on each person is the number of their access requests that wait for the customer. The person
+    with the most comes first.
     """
     rows = AccessRequest.objects.filter(tenant=tenant)
     engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")

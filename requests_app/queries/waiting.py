@@ -36,7 +36,7 @@ def log_sizes(tenants: Collection[UUID]) -> dict[UUID, int]:
 def standings(tokens: Collection[UUID], *, at: datetime) -> dict[UUID, frozenset[Any]]:
     """Return, for each of these tokens that is live at this instant, everything that decides what its caller may do.
 
-    Two equal values mean that nothing was taken away between the two reads, so nobody need judge again. It has the
+    Two equal values mean that nothing was taken away between the two reads, so no caller must judge again. It has the
     fields of the token, its account and its client, and the roles. What depends on more than that, such as a deputy's
     role, must be judged by itself.
     """

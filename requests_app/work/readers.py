@@ -39,9 +39,9 @@ class Seat:
         )  # fmt: skip
         #: The length of the log when it was read last, or None.
         self.size: int | None = None
-        #: When it was last read that the caller's standing is the same as before.
+        #: When the caller's standing was last read and was the same as before.
         self.confirmed_at = float("-inf")
-        #: When it was last read that the standing is another one, or is there no more.
+        #: When the standing was last read and had changed, or was gone.
         self._changed_at = float("-inf")
         self._standing: Any = None
         #: Whether the caller's token or session was gone when it was read last.
