@@ -25,7 +25,7 @@ CLIENTS = 10
 #: The first part of the time is left out of the judgement: caches fill, and threads open their connections.
 SETTLING = 0.25
 WIDTH, HEIGHT, LEFT, BELOW = 760, 300, 60, 40
-COLOURS = {"all": "#444", "supervisor": "#888", "web": "#06c", "cluster": "#c60", "beat": "#090"}
+COLOURS = {"all": "#444", "supervisor": "#888", "web": "#06c", "clusters": "#c60", "beat": "#090"}
 
 
 @dataclass

@@ -25,7 +25,7 @@ TOKENS, ROUNDS = 50, 3
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.lane", description=__doc__)
-    parser.add_argument("--grants", type=int, default=10_000, help="grants in the table (PostgreSQL)")
+    parser.add_argument("--grants", type=int, default=10_000, help="grants in the table")
     parser.add_argument("--asked", type=int, default=2_000, help="questions in each round")
     arguments = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-"))
@@ -46,6 +46,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace, scratch: Path) -> int:
     from django.core.management import call_command
     from django.db import connection
+    from rich.progress import Progress
 
     from bench import grants, world
 
@@ -53,15 +54,11 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
         from django.test.runner import DiscoverRunner
 
         DiscoverRunner(verbosity=0, interactive=False).setup_databases()
-        cast = world.make(scratch / "content")
-        grants.people(cast)
-        grants.fill(cast, 0, arguments.grants, lambda _: None)
-        pairs = grants.pairs()
     else:
         call_command("migrate", verbosity=0)
-        cast = world.make(scratch / "content")
-        cast.opened()
-        pairs = [grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read")]
+    cast = world.make(scratch / "content")
+    with Progress(disable=True) as bar:
+        pairs = grants.ensure(cast, arguments.grants, bar)
     for name, ask in _ways(cast, pairs):
         found = [_measured(ask, arguments.asked) for _ in range(ROUNDS)]
         here, there, rate = (statistics.median(column) for column in zip(*found, strict=True))
