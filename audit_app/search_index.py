@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 
+from audit_app import log_events
 from audit_app.models import AuditEntry, ChainHead, IndexedSegment, IndexPart
 from audit_app.search_terms import FORM, facts, slots_of
 
@@ -104,15 +105,15 @@ def build(tenant_id: UUID, segment: int) -> bool:
     The bits are computed before the transaction, so that on SQLite nobody waits for this.
     """
     pruned_to = _pruned_to(tenant_id)
-    parts = _parts(tenant_id, segment)
+    parts = _parts(tenant_id, segment, pruned_to)
     try:
         with transaction.atomic():
             forget(tenant_id, {segment}, unless=FORM)
             IndexedSegment.objects.create(tenant_id=tenant_id, segment=segment, form=FORM)
             rows = [IndexPart(tenant_id=tenant_id, segment=segment, part=part, bits=bits) for part, bits in parts]
             IndexPart.objects.bulk_create(rows, batch_size=256)
-            # The lock is held only for the commit. A removal that begins afterwards finds this segment, and one that
-            # began before has moved `pruned_to`. So no removed word stays in the index.
+            # The lock is held only for the commit. A removal that is allowed afterwards finds this segment, and one
+            # that was allowed meanwhile has moved `pruned_to`. So no removed word stays in the index.
             if _pruned_to(tenant_id, is_locked=True) != pruned_to:
                 raise _Pruned
     except (IntegrityError, _Pruned):
@@ -146,11 +147,15 @@ def _pruned_to(tenant_id: UUID, *, is_locked: bool = False) -> int:
     return heads.filter(pk=tenant_id).values_list("pruned_to", flat=True).get()
 
 
-def _parts(tenant_id: UUID, segment: int) -> list[tuple[int, bytes]]:
-    """Return the rows of the index of a segment. A row without any bit is left out."""
+def _parts(tenant_id: UUID, segment: int, pruned_to: int) -> list[tuple[int, bytes]]:
+    """Return the rows of the index of a segment. A row without any bit is left out.
+
+    Entries whose removal is allowed are left out, even if they are still there: they may be removed at any moment.
+    """
     rows: dict[int, bytearray] = {}
     width, first = SEGMENT // 8, segment * SEGMENT
     entries = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=first, seq__lt=first + SEGMENT)
+    entries = entries.filter(Q(seq__gte=pruned_to) | Q(event__in=log_events.RETAINED))
     for seq, text, name, event, actor_id in entries.order_by("seq").values_list(*_INDEXED):
         at, bit = divmod(seq % SEGMENT, 8)
         for slot in slots_of(text, name, facts(event=event, actor_id=actor_id)):

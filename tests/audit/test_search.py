@@ -384,8 +384,8 @@ def test_words_that_are_removed_while_their_segment_is_indexed_are_not_in_the_in
     written(log, prose(SEGMENT))
     parts = search_index._parts
 
-    def prune_meanwhile(tenant_id: UUID, segment: int) -> Any:
-        made = parts(tenant_id, segment)
+    def prune_meanwhile(tenant_id: UUID, segment: int, pruned_to: int) -> Any:
+        made = parts(tenant_id, segment, pruned_to)
         ChainHead.objects.filter(pk=log).update(unsigned_since=None)
         monkeypatch.setattr(search_index, "_pruned_to", lambda *_, is_locked=False: 5 if is_locked else 0)
         return made
@@ -393,6 +393,22 @@ def test_words_that_are_removed_while_their_segment_is_indexed_are_not_in_the_in
     monkeypatch.setattr(search_index, "_parts", prune_meanwhile)
     assert search_index.build(log, 0) is False
     assert not IndexPart.objects.exists()
+
+
+@pytest.mark.django_db
+def test_words_whose_removal_is_allowed_are_not_indexed_although_their_entries_are_still_there() -> None:
+    """A removal between the reading of the entries and the commit would not find the segment, and move nothing."""
+    append(3 * SEGMENT)
+    checkpoints.sign(TENANT, at=AT)
+    wanted = pruning.plan(TENANT, before=AT + dt.timedelta(days=1), keep=[])
+    assert wanted is not None
+    with transaction.atomic():
+        recorder.lock(TENANT)
+        assert pruning.allow(wanted)
+        care.say(TENANT, "log.pruned", wanted.entry_detail, at=AT)
+    assert index() == 3
+    assert AuditEntry.objects.filter(seq__gte=SEGMENT, seq__lt=2 * SEGMENT).count() == SEGMENT
+    assert not IndexPart.objects.filter(segment=1).exists()
 
 
 @pytest.mark.django_db
