@@ -9,12 +9,15 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 
 from requests_app.domain import clock
-from requests_app.domain.errors import DomainError, TooMany
+from requests_app.domain.errors import DomainError, NotAllowed, TooMany
 from requests_app.doors.web.middleware import actor_in, as_in_request
-from requests_app.models.people import reread
+from requests_app.models import Person
+from requests_app.models.people import reread_person
 from requests_app.platform import waiting
 from requests_app.platform.long_calls import PAGES, PAGES_PER_PERSON, LongCall
 from requests_app.work import readers
@@ -39,7 +42,8 @@ def held(
 ) -> HttpResponse:
     """Return the first answer, unless it says that nothing is new. Then wait until `again` has another answer.
 
-    Before `again` reads everything again, the roles of the actor are read again. It is called when the window
+    Before `again` reads everything again, the roles of the actor are read again, and it is checked that the session has
+    not ended. It is called when the window
     `grant_id` has ended, when the log of `tenant_id` has grown, and when something of the person or the session has
     changed. If the answer depends on the time, it is also called after `every` seconds.
     """
@@ -85,9 +89,16 @@ class _Page:
         request: Any = self._request
         try:
             with as_in_request(request):
-                request.actor = reread(self._actor)
+                request.actor, person = reread_person(self._actor)
+                self._require_signed_in(person)
                 found = self._again()
         except DomainError:
             # The page asks again at once, and then gets the refusal with its page and its entry.
             return HttpResponse(status=204) if waited >= LEAST_SECONDS else None
         return None if found.status_code == 204 else found
+
+    def _require_signed_in(self, person: Person | None) -> None:
+        """Raise NotAllowed if a new password, or a reset, has ended the session. Its row is still there then."""
+        held: str = self._request.session.get(HASH_SESSION_KEY, "")
+        if person is None or not constant_time_compare(held, person.get_session_auth_hash()):
+            raise NotAllowed
