@@ -68,7 +68,7 @@ _GRANT = CompiledFind(lambda: Grant.objects.select_related("access_request__tick
 def _with_scope(tenant: Any, access_request: Any) -> Any:
     """Return the resources of a tenant, each with whether the access request names it."""
     named = AccessRequestResource.objects.filter(access_request_id=access_request, resource=OuterRef("pk"))
-    rows = Resource.objects.filter(tenant_id=tenant).select_related("service")
+    rows = Resource.objects.filter(tenant_id=tenant).select_related("service", "tenant")
     return rows.annotate(is_in_scope=Exists(named))
 
 
@@ -293,7 +293,8 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     if not policy.is_visible(actor, access_request):
         raise NotFound
     resource = _RESOURCE(resource_id, actor=actor, tenant=grant.tenant_id, access_request=access_request.pk)
-    resource.tenant = grant.tenant
+    # The tenant that was read with the grant is from before the wait for the locks.
+    grant.tenant = resource.tenant
     current.detail = {"resource": str(resource.pk)}
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
     look = ContentAccessFacts(

@@ -33,8 +33,9 @@ from requests_app.domain.errors import (
     Unacceptable,
     WindowNotOpen,
 )
-from requests_app.models import ContentAccess, Grant, OutboxMessage, Person, QueueAssignment, Resource, Ticket
+from requests_app.models import ContentAccess, Grant, OutboxMessage, Person, QueueAssignment, Resource, Tenant, Ticket
 from requests_app.operations import content, streams
+from requests_app.operations._change import Step
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
 from tests.cast import Cast, events_of
@@ -260,6 +261,24 @@ def test_a_resource_that_was_switched_off_is_not_covered(cast: Cast) -> None:
     Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
     with pytest.raises(NotCovered):
         _read(cast, grant)
+    assert _looks(grant) == []
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"ruled_out": "read"}])
+def test_a_tenant_that_was_changed_while_the_act_waited_for_the_log_is_not_covered(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    """The acts that change this also end the windows. Opening content does not depend on that."""
+    grant, concerns = cast.opened(), Step.concerns
+
+    def late(step: Step, *about: Any, **facts: Any) -> Any:
+        head = concerns(step, *about, **facts)
+        Tenant.objects.filter(pk=grant.tenant_id).update(**change)
+        return head
+
+    monkeypatch.setattr(Step, "concerns", late)
+    with pytest.raises(NotCovered):
+        operations.content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert _looks(grant) == []
 
 
