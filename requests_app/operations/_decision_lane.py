@@ -31,7 +31,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from structlog.contextvars import bound_contextvars
 
 from audit_app import recorder
-from requests_app.domain import clock, limits, policy
+from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.deciding import Asked, Decided, Standing, Take, TokenRefused
@@ -134,13 +134,16 @@ class DecisionLane:
         if connection.in_atomic_block:
             call.begin()
             self._decide([call])
-            return
-        self._access.submit(call)
-        try:
-            wait(("log", question.query.log), call.future)
-        finally:
-            # Nobody needs an answer that comes later.
-            call.future.cancel()
+        else:
+            self._access.submit(call)
+            try:
+                wait(("log", question.query.log), call.future)
+            finally:
+                # Nobody needs an answer that comes later.
+                call.future.cancel()
+        # If the call as a whole was refused, nothing was written into the question.
+        [decided] = call.future.result(0)
+        question.refused = question.refused or decided.refused
 
     @property
     def _lanes(self) -> Iterator[Lane[Any]]:
@@ -177,7 +180,7 @@ class DecisionLane:
         _note_use(used)
         if any(each.is_access for call in calls for each in call.asked):
             # Not after advice, which never waits for the disk.
-            FORGETTING.forget(clock.here())
+            FORGETTING.forget()
 
     def _authenticated(self, calls: list[Call]) -> tuple[list[OpenQuestion], dict[UUID, datetime]]:
         """Return the questions of the callers who may ask, and the tokens whose use is to be stored."""

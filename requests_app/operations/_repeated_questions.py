@@ -6,12 +6,13 @@ import hashlib
 import json
 import threading
 from dataclasses import astuple
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, InterfaceError
 
+from requests_app.domain import clock
 from requests_app.models import IdempotencyKey
 from requests_app.operations._waiting_questions import OpenQuestion
 
@@ -122,14 +123,18 @@ class _Forgetting:
         with self._lock:
             self._written += number
 
-    def forget(self, at: datetime) -> None:
-        """Delete up to twice as many as were written since the last time. So they never become more."""
+    def forget(self) -> None:
+        """Delete up to twice as many as were written since the last time. So they never become more.
+
+        The database's clock decides, which has also written `begun_at`. The clock of this host may be wrong.
+        """
         with self._lock:
             if self._written < FORGET_EACH:
                 return
             written, self._written = self._written, 0
         try:
-            old = IdempotencyKey.objects.filter(subject_type=_OF_ENTRIES, begun_at__lt=at - REPEATS_FOR)
+            before = clock.now() - REPEATS_FOR
+            old = IdempotencyKey.objects.filter(subject_type=_OF_ENTRIES, begun_at__lt=before)
             IdempotencyKey.objects.filter(pk__in=list(old.values_list("pk", flat=True)[: 2 * written])).delete()
         except (DatabaseError, InterfaceError) as error:
             # All callers have their answers. The next portion deletes these too.

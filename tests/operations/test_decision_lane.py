@@ -471,6 +471,15 @@ def test_numbers_of_old_calls_are_deleted(cast: Cast, travel: Any, monkeypatch: 
     assert [row.begun_at for row in IdempotencyKey.objects.all()] == [at + dt.timedelta(seconds=122)]
 
 
+def test_a_wrong_clock_of_this_host_deletes_no_number_too_early(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.opened()
+    staff = service_of(cast)
+    monkeypatch.setattr(_repeated_questions, "FORGET_EACH", 1)
+    monkeypatch.setattr(clock, "here", lambda: clock.now() + dt.timedelta(minutes=10))
+    first, again = [verdict_of(together([access(ask(cast), staff, repeat_id="a")])[0]).entry for _ in range(2)]
+    assert first == again
+
+
 def test_a_denial_with_another_reason_has_another_entry(cast: Cast) -> None:
     """Its entry names the window that was closed, which the first entry could not know of."""
     staff = service_of(cast)

@@ -268,6 +268,19 @@ def test_if_the_entry_cant_be_written_nobody_passes(cast: Cast, grant: Grant, mo
     assert not ContentAccess.objects.exists()
 
 
+def test_a_request_that_the_engine_refuses_as_a_whole_does_not_pass(
+    cast: Cast, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example if it has waited for too long, or if the connection was lost when tokens were read."""
+
+    def fail(*_args: Any) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(gates.LANE, "_authenticated", fail)
+    with nothing_happens():
+        assert asked(cast, grant) == Refusal("unavailable")
+
+
 def test_requests_that_wait_together_have_an_entry_each(cast: Cast, grant: Grant) -> None:
     service = Service.objects.get(key="quillo")
     of = {"service": service, "grant": grant, "person_id": grant.engineer_id}
