@@ -9,14 +9,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY
 from django.http import HttpRequest, HttpResponse
-from django.utils.crypto import constant_time_compare
 
 from requests_app.domain import clock
-from requests_app.domain.errors import DomainError, NotAllowed, TooMany
+from requests_app.domain.errors import DomainError, TooMany
 from requests_app.doors.web.middleware import actor_in, as_in_request
-from requests_app.models import Person
 from requests_app.models.people import reread_person
 from requests_app.platform import waiting
 from requests_app.platform.long_calls import PAGES, PAGES_PER_PERSON, LongCall
@@ -27,8 +24,8 @@ from requests_app.work import readers
 HELD_SECONDS, DIFFERS_BY = 25.0, 5.0
 #: With more processes, one browser could wait in so many of them that it has no connection left for another page.
 MOST_PROCESSES = 4
-#: If the person may have lost a right, the page is answered after this many seconds, and asks again at once. Its next
-#: request is judged like any other.
+#: If the person may have lost a right, the page is shown nothing more. It is answered after this many seconds, and asks
+#: again at once. Its next request is judged like any other.
 LEAST_SECONDS = 1.0
 
 
@@ -42,8 +39,8 @@ def held(
 ) -> HttpResponse:
     """Return the first answer, unless it says that nothing is new. Then wait until `again` has another answer.
 
-    Before `again` reads everything again, the roles of the actor are read again, and it is checked that the session has
-    not ended. It is called when the window
+    Before `again` reads everything again, the roles of the actor are read again, and whether the session still belongs
+    to the person: a new password ends it, and so does a reset. `again` is called when the window
     `grant_id` has ended, when the log of `tenant_id` has grown, and when something of the person or the session has
     changed. If the answer depends on the time, it is also called after `every` seconds.
     """
@@ -77,28 +74,35 @@ class _Page:
         seconds = random.uniform(HELD_SECONDS - DIFFERS_BY, HELD_SECONDS + DIFFERS_BY)  # noqa: S311 - no secret
         # The end of a session by time changes no row.
         self._ends = self._since + min(seconds, getattr(request, "session_left", seconds))
+        self._is_refused = False
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._seat.is_gone or self._is_refused
 
     def seconds_left(self) -> float:
         left = min(self._ends - clock.monotonic(), self._every)
-        return min(left, LEAST_SECONDS) if self._seat.is_gone else left
+        return min(left, LEAST_SECONDS) if self._is_gone else left
 
     def look(self) -> HttpResponse | None:
-        waited = clock.monotonic() - self._since
-        if clock.monotonic() >= self._ends or (self._seat.is_gone and waited >= LEAST_SECONDS):
+        now = clock.monotonic()
+        if now >= self._ends:
             return HttpResponse(status=204)
+        found = None if self._is_gone else self._found()
+        if found is None:
+            # The page asks again at once, and then gets the refusal with its page and its entry.
+            return HttpResponse(status=204) if now - self._since >= LEAST_SECONDS else None
+        return None if found.status_code == 204 else found
+
+    def _found(self) -> HttpResponse | None:
+        """Return the answer as it is now, or None if the person may have lost a right since the request."""
         request: Any = self._request
         try:
             with as_in_request(request):
                 request.actor, person = reread_person(self._actor)
-                self._require_signed_in(person)
-                found = self._again()
+                if person is not None and person.get_session_auth_hash() == request.user.get_session_auth_hash():
+                    return self._again()
         except DomainError:
-            # The page asks again at once, and then gets the refusal with its page and its entry.
-            return HttpResponse(status=204) if waited >= LEAST_SECONDS else None
-        return None if found.status_code == 204 else found
-
-    def _require_signed_in(self, person: Person | None) -> None:
-        """Raise NotAllowed if a new password, or a reset, has ended the session. Its row is still there then."""
-        held: str = self._request.session.get(HASH_SESSION_KEY, "")
-        if person is None or not constant_time_compare(held, person.get_session_auth_hash()):
-            raise NotAllowed
+            pass
+        self._is_refused = True
+        return None
