@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, ClassVar
@@ -64,8 +65,10 @@ class Call:
             self._decided[place] = decided
             self._left -= 1
             is_last = not self._left
-        if is_last and not self.future.cancelled():
-            self.future.set_result([each for each in self._decided if each is not None])
+        if is_last:
+            # A caller that has gone gets nothing. It can go at any moment until the work has begun.
+            with suppress(InvalidStateError):
+                self.future.set_result([each for each in self._decided if each is not None])
 
     def refuse(self, refused: Exception | None, **known: Any) -> None:
         """Give the questions that have no answer yet this one."""

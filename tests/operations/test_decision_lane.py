@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,7 @@ from requests_app.operations._waiting_questions import Call
 from requests_app.platform import telemetry
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.lanes import LaneFull
 from tests.caller import service_of, token_of
 from tests.cast import Cast
 from tests.operations.test_evaluation import ask
@@ -550,3 +552,19 @@ def test_each_access_is_counted_once_whether_it_was_answered_or_refused(cast: Ca
     finally:
         telemetry.remove(counted)
     assert counted.ends == {("act allow_access", telemetry.DONE): 2, ("act allow_access", telemetry.REFUSED): 1}
+
+
+class Leaving(Future[Any]):
+    """The future of a caller that goes exactly when it is answered."""
+
+    def set_result(self, result: Any) -> None:
+        self.cancel()
+        super().set_result(result)
+
+
+def test_a_caller_that_goes_at_the_moment_of_its_answer_ends_no_thread() -> None:
+    """The thread has answers for others, too: an error here would leave them without one."""
+    call = Call([Asked(token_hash="", question=None)])
+    call.future = Leaving()
+    call.fail(LaneFull())
+    assert call.future.cancelled()
