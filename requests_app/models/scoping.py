@@ -131,14 +131,14 @@ class ScopedQuerySet(models.QuerySet[Any]):
         """
         return self.select_for_update(of=("self",), no_key=True) if self._locks() else self
 
-    def claimed(self, *joined: str) -> Self:
+    def claimed(self, *joined: str, waits: bool = False) -> Self:
         """Lock those rows that nobody else has locked, and skip the others. Lock the `joined` rows, too.
 
-        This is for sweeps that run at the same time.
+        This is for sweeps that run at the same time. With `waits`, wait for the others.
         """
         if not self._locks():
             return self
-        return self.select_for_update(of=("self", *joined), no_key=True, skip_locked=True)
+        return self.select_for_update(of=("self", *joined), no_key=True, skip_locked=not waits)
 
     def _locks(self) -> bool:
         return connections[self.db].features.has_select_for_update_of

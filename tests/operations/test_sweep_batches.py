@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -340,3 +344,46 @@ def test_a_busy_log_costs_others_no_wait_and_its_rows_come_next(cast: Cast, trav
 def _ended(act: str) -> set[Any]:
     state = State.CLOSED if act == "close" else State.EXPIRED
     return set(AccessRequest.objects.filter(state=state).values_list("pk", flat=True))
+
+
+@contextmanager
+def _row_held(row: AccessRequest, act: str, *, seconds: float) -> Iterator[None]:
+    """Somebody else locks the row for this long, as each attempt to open content locks the row of its window."""
+    is_locked = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            rows = (
+                Grant.objects.filter(access_request=row) if act == "close" else AccessRequest.objects.filter(pk=row.pk)
+            )
+            list(rows.select_for_update(no_key=True))
+            is_locked.set()
+            time.sleep(seconds)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert is_locked.wait(20)
+    yield
+    thread.join(20)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", SWEEPS)
+def test_nobody_keeps_a_row_from_its_end_by_locking_it_again_and_again(cast: Cast, travel: Traveller, act: str) -> None:
+    travel.freeze()
+    rows, system = _ripe(cast, travel, act, count=1), cast.system("sweep")
+    with _row_held(rows[0], act, seconds=0.2):
+        assert SWEEPS[act](actor=system, limit=10) == 1, "nobody waits for it while there is something else to do"
+        assert _ended(act) == {rows[1].pk}
+        assert SWEEPS[act](actor=system, limit=10) == 1
+    assert _ended(act) == {row.pk for row in rows}
+    passed_over = set[UUID]()
+    last = _ripe(cast, travel, act, count=1)
+    assert SWEEPS[act](actor=system, limit=1) == 1
+    with _row_held(last[1], act, seconds=3 * _batches.LOCK_SECONDS):
+        # It is not waited for any longer. The next sweep tries again.
+        assert SWEEPS[act](actor=system, limit=10, passed_over=passed_over) == 0
+    assert passed_over == {last[1].pk}
+    assert SWEEPS[act](actor=system, limit=10) == 1
