@@ -182,7 +182,7 @@ def _one_row(model: type[Model]) -> str:
 
 _MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
 _MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES]
-_MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - as above
+_MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - names of the models
 
 
 def _move(heads: list[ChainHead]) -> None:
@@ -460,7 +460,7 @@ _CLAIM = f"""
         ORDER BY tenant_id FOR UPDATE SKIP LOCKED
     )
     SELECT *, clock_timestamp() FROM held
-"""  # noqa: S608 - as above
+"""  # noqa: S608 - names of the models
 _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
 
 

@@ -1,7 +1,7 @@
 """Compresses large answers, except those whose length could tell a secret to somebody who watches the line (BREACH).
 
 BREACH needs three things: a secret in an answer, text of the attacker in the same answer, and a browser that the
-attacker can make ask again and again as the victim. docs/threat-model.md says why no compressed answer has them.
+attacker can make ask again and again as the victim. docs/threat-model.md says how each of them is prevented.
 """
 
 from __future__ import annotations

@@ -373,7 +373,7 @@ class Stream:
         self.news: waiting.News | None = getattr(response, "news", None)
         self.look_every: waiting.Pause = getattr(response, "look_every", None)
         self.ending: waiting.Ending | None = getattr(response, "ending", None)
-        #: What is sent if the server stops. A stream without it would look complete, although it is not.
+        #: Is sent if the server stops. Without it, a stream that was cut would look complete.
         self.last_words: bytes = getattr(response, "last_words", b"")
         self.ends_at_stop = bool(self.last_words)
         # Files and whole pages are for everybody. Content, exports and events are only for people who are signed in.

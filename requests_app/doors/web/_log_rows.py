@@ -1,4 +1,4 @@
-"""The rows of the log's table as HTML. What is the same in all rows is rendered once (`_skeletons`)."""
+"""The rows of the log's table as HTML. The parts that all rows share are rendered once (`_skeletons`)."""
 
 from __future__ import annotations
 
