@@ -1,8 +1,9 @@
 """Lets one thread do the work of all callers of a process, as many as wait at that moment.
 
 A caller that arrives while the thread is idle is served at once, alone. While the thread works, the others gather, and
-the thread then takes all of them. Those who were served together often come again at once. So after a portion of
-several pieces, the thread waits a millisecond for them, because a larger portion costs less for each piece.
+the thread then takes all of them. Those who were served often come again at once, and a larger portion costs less for
+each piece. So if several callers are there, the thread waits for those whom it has just served, but no longer than it
+has worked for them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -21,8 +22,8 @@ from django.db import connections
 from requests_app.platform.database import bounds
 from requests_app.platform.database.turns import TURNS
 
-#: After a portion of this size, the thread waits for so many seconds before it takes the next one.
-GATHERS_FROM, GATHERS_FOR = 4, 0.001
+#: From this number of callers on, the thread waits for those whom it has just served, for at most so many seconds.
+GATHERS_FROM, GATHERS_FOR = 4, 0.01
 #: An idle thread ends after this time, and closes its connection to the database.
 IDLE_SECONDS = 30.0
 log = structlog.get_logger(__name__)
@@ -89,7 +90,10 @@ class Lane(Generic[P]):
         self._most, self._crowd, self._patience = most, crowd, patience
         self._filled = threading.Condition()
         self._waiting: deque[tuple[float, P]] = deque()
-        self._size = self._at_work = self._last = 0
+        self._size = self._at_work = 0
+        #: How many pieces the last portion had, for how many seconds it was worked on, and how many pieces must wait
+        #: before the thread wakes.
+        self._served, self._worked_for, self._wakes_at = 0, 0.0, 1
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -103,7 +107,8 @@ class Lane(Generic[P]):
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-            self._filled.notify()
+            if self._has_gathered():
+                self._filled.notify()
 
     @property
     def load(self) -> int:
@@ -135,6 +140,7 @@ class Lane(Generic[P]):
             connections.close_all()
 
     def _do(self, pieces: list[P]) -> None:
+        began = monotonic()
         try:
             self._work(pieces)
         except Exception as error:
@@ -142,15 +148,13 @@ class Lane(Generic[P]):
             for piece in pieces:
                 piece.fail(error)
         finally:
-            self._at_work = 0
+            self._at_work, self._worked_for = 0, monotonic() - began
 
     def _next(self) -> list[P]:
         """Wait for pieces and return them. Return an empty list if nothing came for a while: the thread then ends."""
         while True:
-            if self._last >= GATHERS_FROM and self._size < self._most:
-                # Not with the condition, which each caller would wake.
-                sleep(GATHERS_FOR)
             with self._filled:
+                self._gather()
                 self._filled.wait_for(lambda: self._waiting or self._is_closed, IDLE_SECONDS)
                 if not self._waiting:
                     self._thread = None
@@ -165,6 +169,21 @@ class Lane(Generic[P]):
             if pieces:
                 return pieces
 
+    def _gather(self) -> None:
+        """Wait for those whom the thread has just served, if several callers are there.
+
+        Only the last one of them wakes the thread. Otherwise two portions could take turns, each with half of the
+        callers, and each would wait for the other.
+        """
+        wanted = self._served + len(self._waiting)
+        if wanted >= GATHERS_FROM:
+            self._wakes_at = wanted
+            self._filled.wait_for(self._has_gathered, min(GATHERS_FOR, self._worked_for))
+            self._wakes_at = 1
+
+    def _has_gathered(self) -> bool:
+        return len(self._waiting) >= self._wakes_at or self._size >= self._most or self._is_closed
+
     def _take(self) -> list[tuple[float, P]]:
         taken: list[tuple[float, P]] = []
         size = 0
@@ -172,5 +191,5 @@ class Lane(Generic[P]):
             taken.append(self._waiting.popleft())
             size += taken[-1][1].size
         self._size -= size
-        self._at_work = self._last = size
+        self._at_work, self._served = size, len(taken)
         return taken

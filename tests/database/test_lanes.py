@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import count
 from time import sleep
 from typing import Any
 
@@ -78,27 +79,66 @@ def test_who_comes_alone_is_served_alone_and_those_who_come_meanwhile_are_served
     assert work.portions == [["first"], [0, 1, 2, 3], [4, 5]]
 
 
-def test_only_after_a_portion_of_several_pieces_the_thread_waits_for_more(
-    work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody who asks alone never waits for a timer."""
-    waits = list[float]()
-    monkeypatch.setattr(lanes, "sleep", waits.append)
-    lane = _lane(work, most=8)
+def _served(lane: Lane[Any], pieces: list[Piece]) -> None:
+    for each in pieces:
+        lane.submit(each)
+    assert all(each.is_done.wait(SECONDS) for each in pieces)
+
+
+@pytest.fixture
+def lasting(work: Work, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Make each portion last so long that only GATHERS_FOR limits the wait after it."""
+    monkeypatch.setattr(lanes, "monotonic", count(step=SECONDS).__next__)
+    return work
+
+
+def test_those_who_were_served_together_come_again_together(lasting: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a portion would begin with the first one who comes back."""
+    monkeypatch.setattr(lanes, "GATHERS_FOR", SECONDS)
+    lane = _lane(lasting, most=8, crowd=8, patience=float("inf"))
+    first, again = _begun(lane, lasting), [Piece(f"{n} again") for n in range(5)]
     others = [Piece(n) for n in range(4)]
-    _begun(lane, work)
     for each in others:
         lane.submit(each)
-    work.go.set()
+    lasting.go.set()
+    assert first.is_done.wait(SECONDS)
+    sleep(0.1)
+    _served(lane, [Piece("first again")])
     assert all(each.is_done.wait(SECONDS) for each in others)
-    last = Piece("last")
-    lane.submit(last)
-    assert last.is_done.wait(SECONDS)
-    alone = Piece("alone")
-    lane.submit(alone)
-    assert alone.is_done.wait(SECONDS)
-    assert work.portions == [["first"], [0, 1, 2, 3], ["last"], ["alone"]]
-    assert waits == [lanes.GATHERS_FOR]
+    for each in again:
+        sleep(0.02)
+        lane.submit(each)
+    assert all(each.is_done.wait(SECONDS) for each in again)
+    assert [len(portion) for portion in lasting.portions] == [1, 5, 5]
+
+
+def test_the_thread_does_not_wait_for_long_for_those_who_do_not_come_again(
+    lasting: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who asks alone never waits for a timer."""
+    monkeypatch.setattr(lanes, "GATHERS_FOR", 0.0)
+    lane = _lane(lasting, most=8, crowd=8, patience=float("inf"))
+    _begun(lane, lasting)
+    others = [Piece(n) for n in range(4)]
+    for each in others:
+        lane.submit(each)
+    lasting.go.set()
+    assert all(each.is_done.wait(SECONDS) for each in others)
+    for name in ("last", "alone"):
+        _served(lane, [Piece(name)])
+    assert lasting.portions == [["first"], [0, 1, 2, 3], ["last"], ["alone"]]
+
+
+def test_few_callers_do_not_wait_for_each_other(lasting: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "GATHERS_FOR", float("inf"))
+    lane = _lane(lasting, most=8, crowd=8, patience=float("inf"))
+    _begun(lane, lasting)
+    second = Piece("second")
+    lane.submit(second)
+    lasting.go.set()
+    assert second.is_done.wait(SECONDS)
+    _served(lane, [Piece("third")])
+    assert lasting.portions == [["first"], ["second"], ["third"]]
 
 
 def test_a_large_piece_is_not_cut(work: Work) -> None:
