@@ -35,7 +35,9 @@ from tests.proxies import stand
 
 CONNECTIONS = (1, 8, 32)
 #: How many tenants have a window in the loads of many tenants.
-MANY = 64
+MANY = 1_000
+#: For how many seconds no access is written when nothing is at work any more.
+QUIET = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,11 @@ def _measured(one: _Load, seconds: int, running: product.Product, nginx: int, ba
     name = f"{one.name}, {one.connections} connections"
     ticking = bar.add_task(name, total=1)
     one.requests.run(one.port, connections=one.connections, seconds=2)
-    before, rows = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count()
+    rows = _written()
+    before = (*running.used(), product.used_with_children(nginx))
     found = one.requests.run(one.port, connections=one.connections, seconds=seconds)
-    # The connections that wrk has just closed can still have a request at work.
-    time.sleep(0.5)
-    after, written = (*running.used(), product.used_with_children(nginx)), ContentAccess.objects.count() - rows
+    after = (*running.used(), product.used_with_children(nginx))
+    written = _written() - rows
     bar.advance(ticking)
     requests, failed = found.count, found.refused + found.broken
     # wrk does not wait for the answers of its last requests, so there can be more entries than answers.
@@ -91,6 +93,14 @@ def _measured(one: _Load, seconds: int, running: product.Product, nginx: int, ba
     parts = zip(("web", "database", "nginx"), before, after, strict=True)
     spent = [f"{part} {(now - then) / requests * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
     return Result(name, found.seconds, found.wall, f"CPU ms: {', '.join(spent)}", requests)
+
+
+def _written() -> int:
+    """Return the number of accesses. A connection that wrk has just closed can still have a request at work."""
+    found = -1
+    while found != (found := ContentAccess.objects.count()):
+        time.sleep(QUIET)
+    return found
 
 
 # --- Windows and sessions -------------------------------------------------------------------------------------
