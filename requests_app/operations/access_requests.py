@@ -472,6 +472,8 @@ def _require_facts(step: Move) -> Tenant:
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
     facts: Tenant = _FACTS(tenant=row.tenant_id, service=row.service_id, engineer=row.requested_by_id, row=row.pk)[0]
+    # The tenant that was read with the row is from before the wait for the locks.
+    row.tenant.window_cap = facts.window_cap
     if facts.waits or facts.waits_for_staff:  # type: ignore[attr-defined]  # annotated
         if restored.is_set_back():
             raise RestoreNotConfirmed(sentences.set_back())
@@ -497,7 +499,7 @@ def _facts_now(tenant: Any, service: Any, engineer: Any, row: Any) -> QuerySet[A
     rules = (
         Tenant.objects.filter(pk=tenant)
         .order_by()
-        .only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "is_active", *LEVEL_RULES)
+        .only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within", "window_cap", "is_active", *LEVEL_RULES)
     )
     rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone), has_service=Exists(in_use))
     return rules.annotate(waits=waits_at("pk"), waits_for_staff=waits_for_staff())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -23,7 +24,8 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
+from requests_app.operations._change import Step
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
 pytestmark = pytest.mark.django_db
@@ -280,6 +282,24 @@ def test_a_window_is_one_of_the_offered_lengths_within_the_cap(cast: Cast, windo
         cast.submitted(window_for=window_for)
     assert refusal.value.field == "window_for"
     assert "30, 60, 120, 240" in str(refusal.value)
+
+
+@pytest.mark.parametrize("who", ["ada", "pat"])
+def test_a_window_is_no_longer_than_the_cap_that_was_set_while_the_approval_waited_for_the_log(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    row = cast.confirmed(window_for=7200) if who == "ada" else cast.submitted("northwind", window_for=7200)
+    concerns = Step.concerns
+
+    def late(step: Step, *about: Any, **facts: Any) -> Any:
+        head = concerns(step, *about, **facts)
+        Tenant.objects.filter(pk=row.tenant_id).update(window_cap=3600)
+        return head
+
+    monkeypatch.setattr(Step, "concerns", late)
+    approve = operations.approve_as_customer if who == "ada" else operations.approve_as_provider
+    grant = approve(row.pk, actor=cast.as_(who)).grant
+    assert grant.closes_at - grant.opens_at == dt.timedelta(hours=1)
 
 
 def test_a_resource_of_another_tenant_cannot_be_asked_for(cast: Cast) -> None:
