@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection
+from random import SystemRandom
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -17,7 +18,7 @@ from django.db.models.functions import Coalesce
 
 from audit_app import log_events
 from audit_app.models import AuditEntry, ChainHead, IndexedSegment, IndexPart
-from audit_app.search_terms import FORM, facts, slots_of
+from audit_app.search_terms import FORM, SLOTS, facts, slots_of
 
 #: How many entries a segment has. Fewer make the index larger, and more make the search of the newest entries slower.
 SEGMENT = 4096
@@ -25,6 +26,12 @@ SEGMENT = 4096
 _IN_ROW = 4
 _RAW = -15  # deflate without a header and without a checksum
 _INDEXED = ("seq", "text", "actor_name", "event", "actor_id")
+#: The most characters of a segment that are divided into groups, counted after folding: 500 for each entry. This takes
+#: a few seconds. The other entries of the segment set all bits, so that a search reads them.
+MOST_FOLDED = 2_000_000
+#: How many entries are read in one statement.
+_AT_ONCE = 512
+_CHANCE = SystemRandom()
 
 
 def part_of(slot: int) -> int:
@@ -85,17 +92,26 @@ def work(is_over: Callable[[], bool], *, tenant_id: UUID | None = None) -> int:
     """Index full segments until none is left or the time is over. Return how many.
 
     Each segment is one transaction, and an interruption does no harm. The logs take turns, so that a long one does not
-    delay the others.
+    delay the others. Another log is the first one each time, so that a log that ends this process ends no other log's
+    index. If a segment fails, the other logs continue, and the error is raised at the end.
     """
-    done = 0
-    waiting = {pk: missing(pk) for pk in due(tenant_id=tenant_id)}
+    done, logs = 0, due(tenant_id=tenant_id)
+    waiting = {pk: missing(pk) for pk in _CHANCE.sample(logs, len(logs))}
+    failure: Exception | None = None
+    # Each pass builds one segment of each log.
     while waiting:
         for pk, numbers in list(waiting.items()):
             if is_over():
-                return done
-            done += build(pk, numbers.pop(0))
+                waiting.clear()
+                break
+            try:
+                done += build(pk, numbers.pop(0))
+            except Exception as error:
+                failure, numbers = failure or error, []
             if not numbers:
                 del waiting[pk]
+    if failure:
+        raise failure
     return done
 
 
@@ -153,15 +169,29 @@ def _parts(tenant_id: UUID, segment: int, pruned_to: int) -> list[tuple[int, byt
     Entries whose removal is allowed are left out, even if they are still there: they may be removed at any moment.
     """
     rows: dict[int, bytearray] = {}
-    width, first = SEGMENT // 8, segment * SEGMENT
-    entries = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=first, seq__lt=first + SEGMENT)
-    entries = entries.filter(Q(seq__gte=pruned_to) | Q(event__in=log_events.RETAINED))
-    for seq, text, name, event, actor_id in entries.order_by("seq").values_list(*_INDEXED):
-        at, bit = divmod(seq % SEGMENT, 8)
-        for slot in slots_of(text, name, facts(event=event, actor_id=actor_id)):
-            part = part_of(slot)
-            row = rows.get(part)
-            if row is None:
-                row = rows[part] = bytearray(width * _IN_ROW)
-            row[slot % _IN_ROW * width + at] |= 1 << bit
+    width, first, left, unread = SEGMENT // 8, segment * SEGMENT, MOST_FOLDED, bytearray(SEGMENT // 8)
+    entries = AuditEntry.objects.filter(Q(seq__gte=pruned_to) | Q(event__in=log_events.RETAINED), tenant_id=tenant_id)
+    for low in range(first, first + SEGMENT, _AT_ONCE):
+        some = entries.filter(seq__gte=low, seq__lt=min(low + _AT_ONCE, first + SEGMENT)).order_by("seq")
+        for seq, text, name, event, actor_id in some.values_list(*_INDEXED):
+            at, bit = divmod(seq - first, 8)
+            if left <= 0:
+                unread[at] |= 1 << bit
+                continue
+            slots, length = slots_of(text, name, facts(event=event, actor_id=actor_id))
+            left -= length
+            for slot in slots:
+                part = part_of(slot)
+                row = rows.get(part)
+                if row is None:
+                    row = rows[part] = bytearray(width * _IN_ROW)
+                row[slot % _IN_ROW * width + at] |= 1 << bit
+    if any(unread):
+        rows = {
+            part: _both(bytes(rows.get(part, b"")), bytes(unread) * _IN_ROW) for part in range(part_of(SLOTS - 1) + 1)
+        }
     return [(part, zlib.compress(bytes(row), 1, _RAW)) for part, row in sorted(rows.items())]
+
+
+def _both(row: bytes, more: bytes) -> bytearray:
+    return bytearray((int.from_bytes(row, "little") | int.from_bytes(more, "little")).to_bytes(len(more), "little"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from audit_app import checkpoints, pruning, recorder, search, search_index
+from audit_app import checkpoints, pruning, recorder, search, search_index, search_terms
 from audit_app.models import AuditEntry, ChainHead, IndexedSegment, IndexPart
 from audit_app.search_terms import Words, facts, folded, slots_of, terms
 from tests.audit import care
@@ -99,6 +100,10 @@ def found(log: UUID, words: Words, *, newest_first: bool = False, rows: Any = No
     return answer.numbers
 
 
+def is_in(words: Words, text: str) -> bool:
+    return words.compare(text, "")[0]
+
+
 def plainly(texts: list[str], typed: str) -> list[int]:
     """Return what a search without any index finds."""
     wanted = [folded(term) for term in terms(typed)]
@@ -124,7 +129,7 @@ def test_what_is_typed_finds_the_texts_that_contain_it() -> None:
         (typed, text)
         for typed, those, others in CASES
         for text in (*those, *others)
-        if Words(text=terms(typed)).are_in(text, "") != (text in those)
+        if is_in(Words(text=terms(typed)), text) != (text in those)
     ]
     assert wrong == []
 
@@ -158,9 +163,9 @@ def test_what_is_typed_as_it_is_written_is_found(before: str, part: str, after: 
     assume(folded(part))
     words = Words(text=terms(part))
     text = before + part + after
-    assert words.are_in(text, "")
-    assert words.are_in(text.upper(), "") or not text.isascii()
-    assert set(words.slots()) <= slots_of(text, "", ())
+    assert is_in(words, text)
+    assert is_in(words, text.upper()) or not text.isascii()
+    assert set(words.slots()) <= slots_of(text, "", ())[0]
 
 
 @given(st.text(max_size=30))
@@ -326,9 +331,59 @@ def test_the_newest_segments_come_first_and_the_logs_take_turns() -> None:
         return left[0] < 0
 
     assert search_index.work(is_over) == 3
-    order = list(IndexedSegment.objects.order_by("pk").values_list("tenant_id", "segment"))
-    assert order == [(logs[0], 1), (logs[1], 1), (logs[0], 0)]
+    (first, newest), (second, also_newest), third = IndexedSegment.objects.order_by("pk").values_list(
+        "tenant_id", "segment"
+    )
+    assert ({first, second}, newest, also_newest, third) == (set(logs), 1, 1, (first, 0))
     assert index() == 1
+
+
+@pytest.mark.django_db
+def test_a_log_that_fails_stops_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = [uuid4() for _ in range(4)]
+    for log in logs:
+        written(log, prose(2 * SEGMENT))
+    parts = search_index._parts
+
+    def fail(tenant_id: UUID, *more: Any) -> Any:
+        if tenant_id == logs[1]:
+            raise RuntimeError("a fault of this log")
+        return parts(tenant_id, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search_index, "_parts", fail)
+        with pytest.raises(RuntimeError, match="a fault of this log"):
+            index()
+    done = Counter(IndexedSegment.objects.values_list("tenant_id", flat=True))
+    assert done == {log: 2 for log in logs if log != logs[1]}
+    assert index() == 2
+
+
+@pytest.mark.django_db
+def test_a_log_that_ends_the_process_each_time_stops_no_other_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that takes too long is killed. Another log is the first one in the next run."""
+    logs = [uuid4() for _ in range(3)]
+    for log in logs:
+        written(log, prose(SEGMENT))
+    parts = search_index._parts
+
+    class _Killed(BaseException):
+        pass
+
+    def kill(tenant_id: UUID, *more: Any) -> Any:
+        if tenant_id == logs[0]:
+            raise _Killed
+        return parts(tenant_id, *more)
+
+    monkeypatch.setattr(search_index, "_parts", kill)
+    orders = iter([logs, [logs[1], logs[0], logs[2]], [logs[2], logs[0]]])
+    monkeypatch.setattr(
+        search_index._CHANCE, "sample", lambda found, _count: [pk for pk in next(orders) if pk in found]
+    )
+    for _ in range(3):
+        with pytest.raises(_Killed):
+            index()
+    assert set(IndexedSegment.objects.values_list("tenant_id", flat=True)) == set(logs[1:])
 
 
 @pytest.mark.django_db
@@ -460,6 +515,64 @@ def test_appending_writes_nothing_to_the_index() -> None:
 
 
 # --- What it costs -------------------------------------------------------------------------------------------
+
+#: This letter becomes 18 characters when it is folded.
+LONGEST_LETTER = "\ufdfa"
+
+
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of characters of each text that is folded."""
+    found: list[int] = []
+
+    def counting(text: str) -> str:
+        shown = folded(text)
+        found.append(len(shown))
+        return shown
+
+    monkeypatch.setattr(search_terms, "folded", counting)
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_page_compares_a_limited_number_of_characters(newest_first: bool, lengths: list[int]) -> None:
+    log, size = uuid4(), 2 * SEGMENT
+    written(log, [f"{LONGEST_LETTER * 2000} {number}" for number in range(size)])
+    rows, words = AuditEntry.objects.filter(tenant_id=log), Words(text=("nowhere",))
+    first, end, most = 0, size, 2 * search.AT_ONCE
+    for _page in range(size):
+        some = search.find(rows, log, words, first=first, end=end, newest_first=newest_first, limit=51, most=most)
+        assert some.numbers == []
+        assert sum(lengths) <= (most + search.AT_ONCE) * 128 + 2 * 36_010
+        if some.edge is None:
+            break
+        assert sum(lengths) >= most * 128 - 36_010, "a page does what it may"
+        del lengths[:]
+        first, end = (first, some.edge) if newest_first else (some.edge, end)
+    assert some.edge is None
+    assert _page > 10
+
+
+@pytest.mark.django_db
+def test_a_segment_divides_a_limited_number_of_characters(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "MOST_FOLDED", 40_000)
+    monkeypatch.setattr(search_index, "_AT_ONCE", 7)
+    log, other = uuid4(), uuid4()
+    texts = prose(3 * SEGMENT)
+    texts[SEGMENT + 5 : SEGMENT + 25] = [f"{LONGEST_LETTER * 1000} {number}" for number in range(20)]
+    written(log, texts)
+    written(other, prose(SEGMENT))
+    assert search_index.build(log, 1)
+    assert sum(lengths) <= 40_000 + 18_003
+    assert index() == 3
+    for typed, _those, _others in [*CASES, ("nowhere", [], []), (LONGEST_LETTER, [], [])]:
+        assert found(log, Words(text=terms(typed))) == plainly(texts, typed), typed
+        assert found(log, Words(text=terms(typed)), newest_first=True) == plainly(texts, typed)[::-1], typed
+    # The entries beyond the limit are read, and no others.
+    del lengths[:]
+    assert found(log, Words(text=("nowhere",))) == []
+    assert len(lengths) <= SEGMENT - 7
 
 
 @pytest.mark.django_db
