@@ -59,7 +59,7 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
         if not load.has_wrk() or stand.path_of("nginx") is None:
             return [], ["gates: wrk and nginx are needed"]
         with (
-            Load([_line("/tenants/7/pages", _session(grant))]) as one,
+            Load([_line("/tenants/7/pages", session_of(grant))]) as one,
             Load(_elsewhere(grant, service)) as many,
             _proxies(Path(place), running) as (pid, gate, plain, asking),
         ):
@@ -110,7 +110,7 @@ def _line(path: str, session: str) -> str:
     return load.line("GET", path, {"Host": "quillo.example", "Cookie": f"__Host-lockbox={session}"})
 
 
-def _session(grant: Grant) -> str:
+def session_of(grant: Grant) -> str:
     """Return the secret of a browser's session at the gate, as a redeemed code leaves it."""
     at, secret = clock.now(), secrets.token_urlsafe(32)
     code = OneTimeCode.objects.create(
@@ -145,7 +145,7 @@ def _elsewhere(grant: Grant, service: Service) -> Iterator[str]:
         other: Grant = Grant.objects.get(pk=grant.pk)
         other.pk, other.access_request, other.tenant = uuid.uuid4(), asked, tenant
         other.save(force_insert=True)
-        yield _line(f"/tenants/t{number}/pages", _session(other))
+        yield _line(f"/tenants/t{number}/pages", session_of(other))
 
 
 # --- nginx ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -63,6 +64,12 @@ def seen(host: str, proto: str | None, scheme: str) -> tuple[bool, bool]:
     except DisallowedHost:
         return False, False
     return bool(host), request.is_secure()
+
+
+@lru_cache(maxsize=64)
+def is_secure(proto: str | None, scheme: str) -> bool:
+    """Return whether a call came over TLS, as Django sees it."""
+    return Request(_environ("/", "localhost", proto, scheme)).is_secure()
 
 
 def _empty(_request: HttpRequest) -> HttpResponse:

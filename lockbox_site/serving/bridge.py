@@ -26,6 +26,7 @@ from lockbox_site import views
 from lockbox_site.middleware import StaticFilesMiddleware
 from lockbox_site.monitoring import counters
 from lockbox_site.serving import bodies, environ, outlet
+from lockbox_site.serving.fast_gate import FastGate, Question
 from lockbox_site.serving.fast_path import FastCall, FastPath
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
@@ -94,6 +95,7 @@ class Bridge:
             for path in PROBES
         }
         self._fast = FastPath(loop, self._pool)
+        self._gate = FastGate(self._fast)
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def _stop(self) -> None:
@@ -128,6 +130,9 @@ class Bridge:
             return
         if (quick := self._fast.call_of(scope, body, address)) is not None:
             await self._answer_fast(quick, scope, proto, caller)
+            return
+        if (question := self._gate.question_of(scope, body, address)) is not None:
+            await self._answer_gate(question, scope, proto, caller)
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)
         pool = self._probes.get(scope.path, self._pool)
@@ -170,6 +175,20 @@ class Bridge:
         assert rest is not None
         with Client(proto) as client:
             await self._finish(rest, proto, client)
+
+    async def _answer_gate(self, question: Question, scope: Any, proto: Any, caller: str) -> None:
+        try:
+            found = await self._gate.answer(question, proto, client=caller)
+        except ClientGone:
+            return
+        except Full:
+            log.warning("server_busy", path=scope.path)
+            _count("busy")
+            found = self._gate.too_busy(question)
+        if scope.method == "HEAD":
+            proto.response_empty(found.status, found.headers)
+        else:
+            proto.response_bytes(found.status, found.headers, found.body)
 
     def _work_of(self, call: Call) -> Callable[[], Any]:
         is_sign_in = call.scope.method == "POST" and call.scope.path == self._sign_in

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -31,8 +31,9 @@ from requests_app.domain import clock
 from requests_app.domain.deciding import Asked
 from requests_app.domain.errors import Busy
 from requests_app.doors.api import exchange
-from requests_app.doors.api.exchange import Answer, Call, Exchange, Steps
+from requests_app.doors.api.exchange import Answer, Call, Exchange
 from requests_app.operations._waiting_questions import CROWD, TOO_BUSY
+from requests_app.operations._waiting_questions import Call as Waiting
 
 #: A longer body would keep the event loop busy for too long.
 LONGEST_BODY = 16 * 1024
@@ -45,6 +46,9 @@ _MOST_SEEN = 64
 
 #: A context for a part of a call, such as its span.
 Inside = Callable[[], AbstractContextManager[Any]]
+#: What the steps of an answer need: answers of the engine, or a function that needs a thread.
+Wanted = Sequence[Asked] | Waiting | Callable[[], Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +98,19 @@ class FastPath:
         if route is None or scope.method != "POST" or scope.query_string or body is None or len(body) > LONGEST_BODY:
             return None
         headers = scope.headers
-        content_type = _value(headers, "content-type")
+        content_type = value_of(headers, "content-type")
         if "cookie" in headers or (content_type not in exchange.USUAL and "charset" in content_type.lower()):
             return None
         is_known, is_secure = self._seen_as(headers, scope.scheme)
         if not is_known or (settings.SECURE_SSL_REDIRECT and not is_secure):
             return None
-        offered = _value(headers, "x-request-id")
+        offered = value_of(headers, "x-request-id")
         call = Call(
             path=scope.path,
             is_several=route.is_several,
             body=body or None,
-            authorization=_value(headers, "authorization"),
-            accept=_value(headers, "accept") if "accept" in headers else "*/*",
+            authorization=value_of(headers, "authorization"),
+            accept=value_of(headers, "accept") if "accept" in headers else "*/*",
             content_type=content_type,
             offered_id=offered,
             request_id=offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex,
@@ -114,15 +118,15 @@ class FastPath:
             has_key="idempotency-key" in headers,
         )
         if request_log.has_debug():
-            agent = _value(headers, "user-agent") if "user-agent" in headers else None
+            agent = value_of(headers, "user-agent") if "user-agent" in headers else None
             request_log.began(f"POST {call.path}", request_id=call.request_id, ip=ip, user_agent=agent)
-        traceparent = _value(headers, "traceparent") if settings.TRACES else ""
+        traceparent = value_of(headers, "traceparent") if settings.TRACES else ""
         return FastCall(call, route, is_secure, traceparent)
 
     def _seen_as(self, headers: Any, scheme: str) -> tuple[bool, bool]:
         """Return whether the host is one of this site, and whether the call came over TLS, as Django sees both."""
         name = self._proto_header
-        key = (_value(headers, "host"), _value(headers, name) if name and name in headers else None, scheme)
+        key = (value_of(headers, "host"), value_of(headers, name) if name and name in headers else None, scheme)
         found = self._seen.get(key)
         if found is None:
             found = as_django.seen(*key)
@@ -133,7 +137,7 @@ class FastPath:
     async def answer(self, quick: FastCall, proto: Any, *, client: str) -> Answer:
         """Return the answer with all of its headers. Raise Full if too many calls wait, or ClientGone."""
         call, since = quick.call, clock.monotonic()
-        with self._place(client):
+        with self.place(client):
             span = tracing.request_began(quick, is_current=False) if settings.TRACES else None
             answer = await self._answered(call, proto, client, nullcontext if span is None else span.inside)
         if settings.METRICS:
@@ -151,7 +155,7 @@ class FastPath:
             await asyncio.sleep(0.01)
 
     @contextmanager
-    def _place(self, client: str) -> Iterator[None]:
+    def place(self, client: str) -> Iterator[None]:
         if self._waiting >= MOST_WAITING or self._waiting_of[client] >= MOST_WAITING // 2:
             raise Full
         self._waiting += 1
@@ -167,7 +171,7 @@ class FastPath:
     async def _answered(self, call: Call, proto: Any, client: str, inside: Inside) -> Answer:
         one = Exchange(call)
         try:
-            answer = await self._driven(one.steps(), proto, client, inside)
+            answer = await self.driven(one.steps(), proto, client, inside)
         except ClientGone:
             request_log.cancelled(f"POST {call.path}", request_id=call.request_id, ip=call.ip)
             raise
@@ -180,7 +184,8 @@ class FastPath:
         request_log.finished(request, answer.status, request_id=call.request_id, ip=call.ip, is_put_off=is_put_off)
         return answer
 
-    async def _driven(self, steps: Steps, proto: Any, client: str, inside: Inside) -> Answer:
+    async def driven(self, steps: Generator[Any, Any, T], proto: Any, client: str, inside: Inside) -> T:
+        """Do what the steps need, and return what they return. Raise ClientGone if the caller has gone."""
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
         while True:
@@ -188,7 +193,7 @@ class FastPath:
                 with inside():
                     wanted = go_on(result)
             except StopIteration as end:
-                return cast(Answer, end.value)
+                return cast(T, end.value)
             try:
                 with inside():
                     coming = self._begun(wanted, proto, client)
@@ -201,19 +206,23 @@ class FastPath:
             except Exception as error:
                 go_on, result = steps.throw, error
 
-    def _begun(self, wanted: Sequence[Asked] | Callable[[], Any], proto: Any, client: str) -> Awaitable[Any]:
+    def _begun(self, wanted: Wanted, proto: Any, client: str) -> Awaitable[Any]:
         if callable(wanted):
             return self._pool.submit(partial(_in_thread, wanted), self._loop, client=client).future
         return self._asked(wanted, proto, client)
 
-    async def _asked(self, wanted: Sequence[Asked], proto: Any, client: str) -> Any:
-        if self._questions_of[client] + len(wanted) > MOST_QUESTIONS:
+    async def _asked(self, wanted: Sequence[Asked] | Waiting, proto: Any, client: str) -> Any:
+        if isinstance(wanted, Waiting):
+            size, submit = wanted.size, partial(exchange.LANE.enter, wanted)
+        else:
+            size, submit = len(wanted), partial(exchange.LANE.submit, wanted)
+        if self._questions_of[client] + size > MOST_QUESTIONS:
             raise Full
-        self._questions_of[client] += len(wanted)
+        self._questions_of[client] += size
         try:
-            return await self._results.of(exchange.LANE.submit(wanted), proto)
+            return await self._results.of(submit(), proto)
         finally:
-            self._questions_of[client] -= len(wanted)
+            self._questions_of[client] -= size
             if not self._questions_of[client]:
                 del self._questions_of[client]
 
@@ -232,7 +241,7 @@ def _routes() -> dict[str, Route]:
     return {path: Route(f"/{resolve(path).route}", is_several) for path, is_several in addresses.items()}
 
 
-def _value(headers: Any, name: str) -> str:
+def value_of(headers: Any, name: str) -> str:
     """Return the value of a header, as the environment of Django has it. A header that comes twice is joined."""
     if name not in headers:
         return ""

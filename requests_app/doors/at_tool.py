@@ -66,9 +66,9 @@ def answer(request: HttpRequest, headers: Headers, service: Service) -> HttpResp
     return response
 
 
-def no_session(service: Service) -> HttpResponse:
+def no_session(application: str) -> HttpResponse:
     """Return the page for a browser without a session at the tool. It leads only to this product."""
-    return _page("content/no_session.html", 401, application=service.application)
+    return _page("content/no_session.html", 401, application=application)
 
 
 def shown_code(reason: str, *, has_session: bool) -> str:
@@ -117,7 +117,7 @@ def _code(request: HttpRequest, headers: Headers, service: Service) -> HttpRespo
     # Without the cookie, no verifier is right. The code may be known to others now, so it must not stay valid.
     verifier, code = queries.cookie(headers, TRY_COOKIE) or "", request.GET.get("code", "")
     if receiver is None or _TO.fullmatch(to) is None or not code:
-        return no_session(service)
+        return no_session(service.application)
     secret = secrets.token_urlsafe(32)
     try:
         row = operations.redeem_code(
@@ -129,7 +129,7 @@ def _code(request: HttpRequest, headers: Headers, service: Service) -> HttpRespo
             keep=operations.gate_session(secret),
         )
     except DomainError:
-        return no_session(service)
+        return no_session(service.application)
     response = _to(to)
     _set(response, queries.SESSION_COOKIE, secret, int((row.grant.closes_at - clock.now()).total_seconds()))
     _set(response, TRY_COOKIE, "", 0)
@@ -164,7 +164,7 @@ def _done(request: HttpRequest, headers: Headers, service: Service) -> HttpRespo
         return HttpResponse(status=403)
     grant = queries.window_of(asker, service) if asker is not None else None
     if grant is None:
-        return no_session(service)
+        return no_session(service.application)
     try:
         operations.release(grant.access_request_id, actor=actor_of(grant.engineer, door="api"))
     except DomainError:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -45,7 +45,15 @@ from requests_app.models.evaluations import Found, read_all
 from requests_app.models.row_security import as_before
 from requests_app.operations._change import security_log
 from requests_app.operations._repeated_questions import FORGETTING, Repeats
-from requests_app.operations._waiting_questions import CROWD, TOO_BUSY, BusyLog, Call, OpenQuestion, count
+from requests_app.operations._waiting_questions import (
+    CROWD,
+    TOO_BUSY,
+    BusyLog,
+    Call,
+    CallWithoutToken,
+    OpenQuestion,
+    count,
+)
 from requests_app.platform import outcome
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
@@ -64,6 +72,7 @@ USE_SECONDS = 0.2
 #: deadlock_detected and lock_not_available (PostgreSQL, appendix A).
 _DEADLOCK, _LOCKED = "40P01", "55P03"
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 #: Questions that could not be answered, because somebody else has locked the log of this tenant.
@@ -90,8 +99,11 @@ class DecisionLane:
 
         The questions of a call that is cancelled before it has begun are not answered.
         """
-        call = Call(asked)
-        lane = self._access if any(each.is_access for each in asked) else self._advice
+        return self.enter(Call(asked))
+
+    def enter(self, call: Call) -> Future[list[Decided]]:
+        """Return the future answers to the questions of a call, as `submit` does."""
+        lane = self._access if any(each.is_access for each in call.asked) else self._advice
         try:
             lane.submit(call)
         except LaneFull as error:
@@ -166,12 +178,14 @@ class DecisionLane:
             self._decide(calls)
 
     def _decide(self, calls: list[Call]) -> None:
+        new = [call for call in calls if not call.opened]
         try:
-            questions, used = self._authenticated([call for call in calls if not call.opened])
+            questions, used = self._authenticated([call for call in new if not isinstance(call, CallWithoutToken)])
         except (DatabaseError, InterfaceError) as error:
             for call in calls:
                 call.refuse(error)
             return
+        questions += _opened([call for call in new if isinstance(call, CallWithoutToken)])
         questions += [each for call in calls for each in call.opened]
         for group in _apart(each for each in questions if not each.asked.is_access):
             _tried(group, _advise, _advice_failed)
@@ -311,13 +325,35 @@ def _limits() -> bounds.Bounds:
     return replace(now, threads=0, reconnects=True, read=now.act, read_on_server=now.act_on_server)
 
 
+def _opened(calls: list[CallWithoutToken]) -> list[OpenQuestion]:
+    """Return the questions of calls of several kinds."""
+    kinds = {type(call) for call in calls}
+    return [each for kind in kinds for each in _opened_by(kind, [call for call in calls if type(call) is kind])]
+
+
+def _opened_by(kind: type[CallWithoutToken], calls: list[CallWithoutToken]) -> list[OpenQuestion]:
+    """Open the calls together. If that fails, try each half of them, until the one that fails is alone."""
+    try:
+        return _again_if_lost(partial(kind.open_all, calls))
+    except Exception as error:
+        is_of_all = isinstance(error, DatabaseError | InterfaceError) and (
+            connection.in_atomic_block or _is_final(error)
+        )
+        if is_of_all or len(calls) == 1:
+            for call in calls:
+                call.refuse(error)
+            return []
+    middle = len(calls) // 2
+    return _opened_by(kind, calls[:middle]) + _opened_by(kind, calls[middle:])
+
+
 def _callers(hashes: list[str]) -> dict[str, Caller | Exception]:
     """Read the callers. If that fails, read each half of them, until the one that fails is alone with its error.
 
     If the server has ended the idle connection of this thread, connect again once.
     """
     try:
-        return {**_read_callers(hashes)}
+        return {**_again_if_lost(partial(find_callers, hashes))}
     except Exception as error:
         if isinstance(error, DatabaseError | InterfaceError) and (connection.in_atomic_block or _is_final(error)):
             raise
@@ -327,13 +363,13 @@ def _callers(hashes: list[str]) -> dict[str, Caller | Exception]:
     return _callers(hashes[:middle]) | _callers(hashes[middle:])
 
 
-def _read_callers(hashes: list[str]) -> dict[str, Caller]:
+def _again_if_lost(read: Callable[[], T]) -> T:
     try:
-        return find_callers(hashes)
+        return read()
     except (DatabaseError, InterfaceError):
         if connection.in_atomic_block or not _is_lost():
             raise
-        return find_callers(hashes)
+        return read()
 
 
 def _query(asked: Asked, actor: Actor) -> EvaluationQuery:

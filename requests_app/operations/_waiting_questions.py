@@ -76,6 +76,15 @@ class Call:
             self.decide(place, Decided(refused=refused, **known))
 
 
+class CallWithoutToken(Call):
+    """A call whose caller is not known by a token."""
+
+    @staticmethod
+    def open_all(calls: Sequence[Any]) -> list[OpenQuestion]:
+        """Read who asks in calls of this kind, and return their questions. A call without a question is answered."""
+        raise NotImplementedError
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class OpenQuestion:
     """A question of an authenticated caller that waits for its answer."""

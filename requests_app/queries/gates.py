@@ -63,11 +63,20 @@ def proxy(proxy_id: object, *, actor: Actor) -> GateProxy:
     return cast(GateProxy, GateProxy.objects.visible_to(actor).select_related("service").find(proxy_id))
 
 
+def may_be_secret(text: str) -> bool:
+    """Return whether this can be the secret of a proxy."""
+    return len(text) >= SECRET_MIN
+
+
+def hash_of(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
 def trusted_proxy(secret: str) -> GateProxy | None:
     """Return the proxy with this secret, with its service. Return None if there is no such proxy, or no gate."""
-    if len(secret) < SECRET_MIN:
+    if not may_be_secret(secret):
         return None
-    found: GateProxy | None = next(iter(_PROXY_WITH(secret_hash=sha256(secret.encode()).hexdigest())), None)
+    found: GateProxy | None = next(iter(_PROXY_WITH(secret_hash=hash_of(secret))), None)
     return found if found is not None and found.service.has_gate and found.service.is_active else None
 
 
@@ -79,9 +88,16 @@ def session(service: Service, headers: Mapping[str, str]) -> Asker | None:
     """
     if (secret := cookie(headers, SESSION_COOKIE)) is not None:
         return _of_secret(service, secret)
+    return _of_token(service, _token(headers))
+
+
+def has_token(headers: Mapping[str, str]) -> bool:
+    return bool(_token(headers))
+
+
+def _token(headers: Mapping[str, str]) -> str:
     kind, _space, token = headers.get("authorization", "").partition(" ")
-    header = headers.get("lockbox-grant", "")
-    return _of_token(service, header or (token.strip() if kind.lower() == "bearer" else ""))
+    return headers.get("lockbox-grant", "") or (token.strip() if kind.lower() == "bearer" else "")
 
 
 def cookie(headers: Mapping[str, str], name: str) -> str | None:
@@ -133,7 +149,7 @@ def _is_signed_in(row: GateSession) -> bool:
 
 def _of_secret(service: Service, secret: str) -> Asker | None:
     """Return the session with this secret, if it is for this tool and the engineer was not signed out since then."""
-    found = _SESSION_WITH(secret_hash=sha256(secret.encode()).hexdigest(), service=service.pk)
+    found = _SESSION_WITH(secret_hash=hash_of(secret), service=service.pk)
     row: GateSession | None = next(iter(found), None)
     if row is None or not _is_signed_in(row):
         return None

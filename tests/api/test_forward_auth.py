@@ -159,7 +159,7 @@ def test_a_fault_of_ours_is_403(grant: Grant, monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("a fault")
 
     token = {"Authorization": f"Bearer {grant_token(grant)}"}
-    monkeypatch.setattr(gates, "_resource", fail)
+    monkeypatch.setattr(gates, "_resource_in", fail)
     with nothing_happens():
         assert codes(original(**token)) == [(403, "unavailable")]
         assert Client().get("/forward-auth/nothing", headers={"X-Lockbox-Proxy": PROXY_SECRET}).status_code == 403

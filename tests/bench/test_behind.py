@@ -47,7 +47,7 @@ def test_each_report_of_the_benchmark_is_taken_in_whole(cast: Cast) -> None:
 def test_a_session_of_the_benchmark_passes_the_gate_and_each_request_is_recorded(cast: Cast) -> None:
     cast.web_tool()
     cast.proxy()
-    secret = gates._session(cast.in_quillo())
+    secret = gates.session_of(cast.in_quillo())
     about = {"Original-Method": "GET", "Original-URI": "/tenants/7/pages", "Original-Host": "quillo.example"}
     headers = {f"X-{name}": text for name, text in about.items()} | {"X-Lockbox-Proxy": PROXY_SECRET}
     for cookie, status, accesses in (("guessed", 401, 0), (secret, 200, 1), (secret, 200, 2)):

@@ -250,7 +250,7 @@ def test_a_gate_that_nobody_asks_after_the_engineer_came_in_is_mailed(world: Cas
 
 def came_in(window: Grant) -> None:
     """Redeem a one-time code at the gate, as the engineer's browser does."""
-    gates._session(window)
+    gates.session_of(window)
 
 
 def test_a_backlog_that_does_not_shrink_is_mailed_though_there_are_signs(

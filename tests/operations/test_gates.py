@@ -19,7 +19,8 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.errors import WrongState
 from requests_app.doors.api.grants import ContentAccessOut
-from requests_app.models import ContentAccess, GateProxy, Grant, QueueAssignment, Resource, Service
+from requests_app.models import ContentAccess, Grant, QueueAssignment, Resource, Service
+from requests_app.models.gate_calls import GateQuery
 from requests_app.models.token_keys import verified
 from requests_app.operations import gate_cuts, gates
 from requests_app.operations.gates import Pass, Refusal
@@ -50,6 +51,10 @@ def asked(cast: Cast, grant: Grant, target: str = "/tenants/7/pages?secret=hidde
         **changes,
     }
     return operations.judge(Service.objects.get(key="quillo"), **values)
+
+
+def gate_request(target: str = "/tenants/7/pages") -> gates.GateRequest:
+    return gates.GateRequest(host="quillo.example", method="GET", target=target, headers={})
 
 
 def last_entry() -> dict[str, Any]:
@@ -247,15 +252,16 @@ def test_a_resource_outside_the_window_is_refused(cast: Cast, grant: Grant) -> N
 def test_the_last_question_of_a_proxy_is_stored_once_a_minute(cast: Cast, travel: Any) -> None:
     proxy = cast.proxy()
     grant = cast.in_quillo()
+    query = GateQuery(proxy=proxy.secret_hash, person=grant.engineer_id, grant=grant.pk)
     travel.freeze()
-    for _time in range(2):
-        assert isinstance(asked(cast, grant, proxy=GateProxy.objects.get(pk=proxy.pk)), Pass)
-    proxy.refresh_from_db()
-    assert proxy.asked_at == clock.now()
-    travel.to(clock.now() + dt.timedelta(seconds=61))
-    asked(cast, grant, proxy=proxy)
-    proxy.refresh_from_db()
-    assert proxy.asked_at == clock.now()
+    begun = clock.now()
+    for seconds, stored in ((0, 0), (1, 0), (61, 61)):
+        travel.to(begun + dt.timedelta(seconds=seconds))
+        call = gates.GateCall(gate_request(), query)
+        call.decide_here()
+        assert isinstance(call.found(), Pass)
+        proxy.refresh_from_db()
+        assert proxy.asked_at == begun + dt.timedelta(seconds=stored)
 
 
 def test_if_the_entry_cant_be_written_nobody_passes(cast: Cast, grant: Grant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,19 +289,16 @@ def test_a_request_that_the_engine_refuses_as_a_whole_does_not_pass(
 
 def test_requests_that_wait_together_have_an_entry_each(cast: Cast, grant: Grant) -> None:
     service = Service.objects.get(key="quillo")
-    of = {"service": service, "grant": grant, "person_id": grant.engineer_id}
-    session = Asker(person_id=grant.engineer_id, grant_id=grant.pk)
+    query = GateQuery(service=service.pk, person=grant.engineer_id, grant=grant.pk)
     targets = [*(f"/tenants/7/{n}" for n in range(30)), "/tenants/7/../x", "/tenants/f-7/x"]
-    calls = [gates._call(service, session, "GET", target, {}, None) for target in targets]
-    assert all(call is not None and {**of} for call in calls)
+    calls = [gates.GateCall(gate_request(target), query) for target in targets]
     before = AuditEntry.objects.count()
-    questions = [gates._asked(call) for call in calls if call is not None]
-    for each in questions:
-        each.call.opened = [each]
-        each.call.begin()
-    gates.LANE._decide([each.call for each in questions])
-    assert [each.verdict.decision for each in questions if each.verdict] == [True] * 30 + [False] * 2
-    rows = [each.access_id for each in questions]
+    for call in calls:
+        call.begin()
+    gates.LANE._decide(list(calls))
+    found = [call.found() for call in calls]
+    assert [isinstance(each, Pass) for each in found] == [True] * 30 + [False] * 2
+    rows = [each.access_id if isinstance(each, Pass) else None for each in found]
     assert rows[30:] == [None] * 2
     assert set(rows[:30]) == set(ContentAccess.objects.values_list("pk", flat=True))
     assert ContentAccess.objects.count() == 30

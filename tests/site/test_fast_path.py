@@ -356,7 +356,7 @@ def generated(world: World, seed: int, count: int) -> Iterator[tuple[str, bytes]
         yield f"{seed}/{number}", world.raw(path, chosen.choice(known), method=method, **headers)
 
 
-def _difference(one: tuple[list[str], bytes], other: tuple[list[str], bytes]) -> list[str]:
+def difference(one: tuple[list[str], bytes], other: tuple[list[str], bytes]) -> list[str]:
     first, second = ([*head, *body.decode("latin-1").splitlines()] for head, body in (one, other))
     return [line for line in difflib.unified_diff(first, second, n=0) if line[:2] not in ("@@", "--", "++")]
 
@@ -379,7 +379,7 @@ def test_both_ways_give_the_same_answers_and_lines(world: World, start: Start, s
     for name, request in calls:
         one, other = pair.answers(request)
         if one != other:
-            different.append((name[:100], _difference(one, other)))
+            different.append((name[:100], difference(one, other)))
     assert different == []
     one_log, other_log = pair.lines()
     assert [each for each in zip(one_log, other_log, strict=False) if each[0] != each[1]] == []

@@ -3,15 +3,17 @@
 A proxy gets exactly 200 for a request that may pass, 401 without a session, and 403 for everything else: for a refusal,
 a fault, and a limit. nginx turns any other status into an error page, and Envoy might treat one as a reason to go on.
 The addresses are answered before all other middleware: they have no session of ours, no cookies, no pages and no host
-of ours.
+of ours. The web server answers the questions without Django (`lockbox_site.serving.fast_gate`), with the same `steps`.
 """
 
 from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
 
 import structlog
 from django.conf import settings
@@ -19,11 +21,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import path
 from django.utils.translation import gettext as _
 
-from requests_app import operations
 from requests_app.doors import at_tool
-from requests_app.models import GateProxy
-from requests_app.operations.gates import Pass
+from requests_app.models.gate_calls import GateQuery
+from requests_app.operations.gates import UNAVAILABLE, UNKNOWN_PROXY, GateCall, GateRequest, Pass, Refusal
 from requests_app.queries import gates as queries
+from requests_app.queries.gates import Asker
 
 security_log = structlog.get_logger("security")
 
@@ -53,6 +55,40 @@ STYLES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyCall:
+    """A question of a proxy. `headers` has the names in small letters (`with_left_out`)."""
+
+    path: str
+    headers: Mapping[str, str]
+    #: Whether the proxy has used TLS, where that is needed.
+    is_safe: bool
+    ip: str
+
+
+#: Making an answer yields a call for the engine, or a function that needs a thread. It gets the function's result.
+Steps = Generator[GateCall | Callable[[], Any], Any, HttpResponse]
+
+
+def is_question(path: str) -> bool:
+    """Return whether a proxy asks at this address."""
+    return path.startswith(_BEGINNING)
+
+
+def steps(call: ProxyCall) -> Steps:
+    """Make the answer. The web server does these steps on its event loop, and the middleware in one thread."""
+    try:
+        response = yield from _answered(call)
+    except Exception as error:
+        response = _failed(error)
+    return _uncached(response)
+
+
+def too_busy() -> HttpResponse:
+    """Return the answer if nobody can begin with a call."""
+    return _uncached(_refused(UNAVAILABLE))
+
+
 class ForwardAuthMiddleware:
     """Answers the addresses for proxies, and passes on all other requests."""
 
@@ -61,25 +97,119 @@ class ForwardAuthMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         where = request.path_info
-        if not where.startswith((_BEGINNING, at_tool.BEGINNING)):
+        if is_question(where):
+            return _in_this_thread(steps(_call_of(request)))
+        if not where.startswith(at_tool.BEGINNING):
             return self.get_response(request)
         try:
-            return _uncached(_answer(request, where))
+            return _uncached(_at_tool(request, _call_of(request)))
         except Exception as error:
-            security_log.error("gate.failed", error=type(error).__name__)
-            return _uncached(_refused("unavailable"))
+            return _uncached(_failed(error))
 
 
-def _answer(request: HttpRequest, where: str) -> HttpResponse:
-    headers = headers_of(request)
-    proxy = _proxy(request, headers)
-    if proxy is None:
-        security_log.warning("gate.unknown_proxy", ip=request.META.get("REMOTE_ADDR", ""))
-        return _refused("unknown_proxy")
-    if where.startswith(at_tool.BEGINNING):
-        return at_tool.answer(request, headers, proxy.service)
-    style = _style(where)
-    return _refused("unknown_address") if style is None else _judged(headers, proxy, style)
+def _in_this_thread(steps: Steps) -> HttpResponse:
+    go_on: Callable[[Any], Any] = steps.send
+    result: Any = None
+    while True:
+        try:
+            wanted = go_on(result)
+        except StopIteration as end:
+            return cast(HttpResponse, end.value)
+        try:
+            work = wanted.decide_here if isinstance(wanted, GateCall) else wanted
+            go_on, result = steps.send, work()
+        except Exception as error:
+            go_on, result = steps.throw, error
+
+
+def _call_of(request: HttpRequest) -> ProxyCall:
+    meta = request.META
+    headers = {name[5:].lower().replace("_", "-"): str(meta[name]) for name in meta if name.startswith("HTTP_")}
+    left_out = str(meta.get(_LEFT_OUT, "")).lower().split(",")
+    return ProxyCall(
+        path=request.path_info,
+        headers=with_left_out(headers, left_out),
+        is_safe=request.is_secure() or not settings.SECURE_SSL_REDIRECT,
+        ip=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def with_left_out(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return the headers with those that have an underscore in their name, and no value: the gate refuses them."""
+    return {**headers, **{name: "" for name in names if name}}
+
+
+def _at_tool(request: HttpRequest, call: ProxyCall) -> HttpResponse:
+    proxy = queries.trusted_proxy(_secret(call))
+    return _unknown_proxy(call) if proxy is None else at_tool.answer(request, call.headers, proxy.service)
+
+
+def _answered(call: ProxyCall) -> Steps:
+    style, secret = _style(call.path), _secret(call)
+    if not queries.may_be_secret(secret):
+        return _unknown_proxy(call)
+    query = GateQuery(proxy=queries.hash_of(secret))
+    cookie = queries.cookie(call.headers, queries.SESSION_COOKIE)
+    if style is not None and cookie is not None:
+        query = replace(query, session=queries.hash_of(cookie))
+    elif style is None or queries.has_token(call.headers):
+        # The audience of a token is the tool, so the proxy must be known before.
+        known = yield partial(_identified, secret, call.headers)
+        if known is None:
+            return _unknown_proxy(call)
+        if style is None:
+            return _refused("unknown_address")
+        if known.asker is not None:
+            query = replace(query, person=known.asker.person_id, grant=known.asker.grant_id)
+    return (yield from _judged(call, style, query))
+
+
+def _judged(call: ProxyCall, style: Style, query: GateQuery) -> Steps:
+    headers, of_style = call.headers, {style.method, style.target, style.host}
+    asked = GateCall(
+        GateRequest(
+            host=headers.get(style.host, ""),
+            method=headers.get(style.method, ""),
+            target=headers.get(style.target, ""),
+            headers={name: value for name, value in headers.items() if name not in of_style},
+        ),
+        query,
+    )
+    yield asked
+    found: Pass | Refusal = (yield asked.found) if asked.needs_thread else asked.found()
+    if isinstance(found, Pass):
+        response = HttpResponse(status=200)
+        response[STREAM] = "yes" if found.allows_stream else "no"
+        if found.identity:
+            response[IDENTITY] = found.identity
+        return response
+    if found.reason == UNKNOWN_PROXY:
+        return _unknown_proxy(call)
+    is_page = headers.get(style.method) == "GET" and "text/html" in headers.get("accept", "")
+    if found.needs_session:
+        if not is_page:
+            return _refused(found.reason, status=401)
+        return cast(HttpResponse, (yield partial(at_tool.no_session, asked.application)))
+    code = at_tool.shown_code(found.reason, has_session=asked.has_asker)
+    if is_page:
+        response = yield partial(at_tool.refused, at_tool.REFUSED.get(code), 403)
+    else:
+        response = _refused(found.reason)
+    if code:
+        response[REFUSED] = code
+    return response
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A proxy that Lockbox trusts, and the asker whom the token proves, if it does."""
+
+    asker: Asker | None
+
+
+def _identified(secret: str, headers: Mapping[str, str]) -> _Known | None:
+    proxy = queries.trusted_proxy(secret)
+    return None if proxy is None else _Known(queries.session(proxy.service, headers))
 
 
 def _style(where: str) -> Style | None:
@@ -94,51 +224,19 @@ def _style(where: str) -> Style | None:
     return STYLES.get(name) if is_below else None
 
 
-def _judged(headers: Mapping[str, str], proxy: GateProxy, style: Style) -> HttpResponse:
-    of_style = {style.method, style.target, style.host}
-    asker = queries.session(proxy.service, headers)
-    found = operations.judge(
-        proxy.service,
-        host=headers.get(style.host, ""),
-        method=headers.get(style.method, ""),
-        target=headers.get(style.target, ""),
-        headers={name: value for name, value in headers.items() if name not in of_style},
-        session=asker,
-        proxy=proxy,
-    )
-    if isinstance(found, Pass):
-        response = HttpResponse(status=200)
-        response[STREAM] = "yes" if found.allows_stream else "no"
-        if found.identity:
-            response[IDENTITY] = found.identity
-        return response
-    is_page = headers.get(style.method) == "GET" and "text/html" in headers.get("accept", "")
-    if found.needs_session:
-        return at_tool.no_session(proxy.service) if is_page else _refused(found.reason, status=401)
-    code = at_tool.shown_code(found.reason, has_session=asker is not None)
-    response = at_tool.refused(at_tool.REFUSED.get(code), 403) if is_page else _refused(found.reason)
-    if code:
-        response[REFUSED] = code
-    return response
+def _secret(call: ProxyCall) -> str:
+    """Return the secret of the proxy. It is not accepted if it could be read on the network."""
+    return call.headers.get(PROXY, "") if call.is_safe else ""
 
 
-def headers_of(request: HttpRequest) -> dict[str, str]:
-    """Return the headers with their names in small letters.
-
-    Of the headers with underscores in their names, the web server tells only the names. They are here without a value:
-    the gate refuses them.
-    """
-    meta = request.META
-    found = {name[5:].lower().replace("_", "-"): str(meta[name]) for name in meta if name.startswith("HTTP_")}
-    left_out = str(meta.get(_LEFT_OUT, "")).lower().split(",")
-    return {**found, **{name: "" for name in left_out if name}}
+def _unknown_proxy(call: ProxyCall) -> HttpResponse:
+    security_log.warning("gate.unknown_proxy", ip=call.ip)
+    return _refused(UNKNOWN_PROXY)
 
 
-def _proxy(request: HttpRequest, headers: Mapping[str, str]) -> GateProxy | None:
-    """Return the proxy that asks. Its secret is not accepted if it could be read on the network."""
-    if settings.SECURE_SSL_REDIRECT and not request.is_secure():
-        return None
-    return queries.trusted_proxy(headers.get(PROXY, ""))
+def _failed(error: Exception) -> HttpResponse:
+    security_log.error("gate.failed", error=type(error).__name__)
+    return _refused(UNAVAILABLE)
 
 
 def _refused(reason: str, *, status: int = 403) -> HttpResponse:
@@ -154,7 +252,7 @@ def _uncached(response: HttpResponse) -> HttpResponse:
 
 def answered_earlier(request: HttpRequest, **_named: object) -> HttpResponse:
     """Refuse. ForwardAuthMiddleware answers these addresses earlier; they are routes so that the list is complete."""
-    return _refused("unavailable")
+    return _refused(UNAVAILABLE)
 
 
 urlpatterns = [

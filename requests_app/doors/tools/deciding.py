@@ -115,7 +115,7 @@ def _decided(asked: Asked) -> Answer | Admitted:
             slot.leave()
     if asker is None or not isinstance(passed, Pass):
         if passed.reason == NO_SESSION and asked.wants_page:
-            return _as_answer(at_tool.no_session(service))
+            return _as_answer(at_tool.no_session(service.application))
         return refusal(passed.reason, asked)
     scheme = urlsplit(origin_of(service.link_template)).scheme
     return Admitted(upstream=service.gate_upstream, scheme=scheme, asker=asker, passed=passed, slot=slot)
