@@ -31,7 +31,7 @@ class Heartbeat(models.Model):
     `name` says who reported, and what:
 
     - `worker:<cluster>`: The cluster completed a task.
-    - `<task>`: The task succeeded.
+    - `<task>`: The task succeeded, or a beat looked and found that it had nothing to do.
     - `beat`: A beat runs.
     - `beat:<host>`: The beat of this host runs.
     - `pulse:<task>`: The beat queued the task without waiting for the task's schedule.

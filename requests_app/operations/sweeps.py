@@ -5,8 +5,8 @@ A deadline applies even if this work runs late.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -67,14 +67,19 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
     Windows shorter than the notice get no message.
     """
-    at, notice = clock.now(), timedelta(seconds=settings.CLOSING_SOON_SECONDS)
-    soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
-    # Filtered here and not in the loop, because windows without a message must not use up the limit.
-    soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
-    soon = soon.exclude(Exists(_sent(Topic.CLOSING_SOON, "access_request_id"))).order_by("closes_at")[:limit]
+    soon = windows_closing_soon(clock.now()).select_related("access_request").order_by("closes_at")[:limit]
     return _tell(
         [about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER) for grant in soon]
     )
+
+
+def windows_closing_soon(at: datetime) -> QuerySet[Grant]:
+    """Return the windows about which the message that they close soon is due, and not sent yet."""
+    notice = timedelta(seconds=settings.CLOSING_SOON_SECONDS)
+    soon = Grant.objects.live(at).filter(closes_at__lte=at + notice)
+    # Filtered here and not in a loop, because windows without a message must not use up the limit.
+    soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
+    return soon.exclude(Exists(_sent(Topic.CLOSING_SOON, "access_request_id")))
 
 
 def announce_silent_guards(*, actor: Actor) -> int:
@@ -143,7 +148,14 @@ def announce_backup_trouble(*, actor: Actor) -> int:
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
     """Remind the customer's approvers at each of the set times. After an outage, only the latest reminder is sent."""
-    at, sent = clock.now(), 0
+    sent = 0
+    for mark, waiting in reminders(clock.now()):
+        sent += _tell([_reminder(row, mark) for row in waiting.order_by("decide_by")[:limit]])
+    return sent
+
+
+def reminders(at: datetime) -> Iterator[tuple[str, QuerySet[AccessRequest]]]:
+    """Yield the mark of each reminder, with the access requests for which it is due and not sent yet."""
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):
         waiting = AccessRequest.objects.waiting(at).filter(
@@ -151,9 +163,7 @@ def remind_deciders(*, actor: Actor, limit: int) -> int:
             state_changed_at__lte=at - timedelta(seconds=since),
             state_changed_at__gt=at - timedelta(seconds=until),
         )
-        waiting = waiting.exclude(Exists(_sent(Topic.REMINDER, "pk", mark=str(since)))).order_by("decide_by")
-        sent += _tell([_reminder(row, str(since)) for row in waiting[:limit]])
-    return sent
+        yield str(since), waiting.exclude(Exists(_sent(Topic.REMINDER, "pk", mark=str(since))))
 
 
 def _reminder(row: AccessRequest, mark: str) -> Note:

@@ -66,7 +66,7 @@ STATES: dict[str, tuple[str, tuple[str, ...]]] = {
     "lockbox_outbox_parked": ("Messages that are not retried any more.", ("kind",)),
     "lockbox_workers_alive": ("Clusters of workers seen within HEARTBEAT_MAX_AGE_SECONDS.", ()),
     "lockbox_part_last_seen_timestamp_seconds": ("When a part was last seen anywhere.", ("part",)),
-    "lockbox_last_success_timestamp_seconds": ("When a periodic task last succeeded.", ("task",)),
+    "lockbox_last_success_timestamp_seconds": ("When a periodic task last succeeded, or had nothing to do.", ("task",)),
     "lockbox_tasks_waiting": ("Tasks in the queue.", ()),
     "lockbox_tasks_parked": ("Tasks that are not retried any more.", ()),
     "lockbox_log_unsigned": ("Logs with entries that are not signed.", ()),

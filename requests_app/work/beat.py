@@ -84,9 +84,13 @@ def tick() -> None:
         schedule = schedules.Rows()
     for line in mended:
         logger.warning("schedule_mended", change=line)
-    if schedule.has_due(at) and bell.waiting() < MOST_WAITING:
-        schedules.enqueue_due(at)
     turns = heartbeats.Turns(at)
+    if schedule.has_due(at) and bell.waiting() < MOST_WAITING:
+        # A task that has never succeeded is not idle: its first run is the first sign of it.
+        idle = {task for task in pending.idle(at) if turns.knows(heartbeats.of_task(task))}
+        schedules.enqueue_due(at, idle)
+        # The age of this sign says since when a task may have left work undone (`/readyz`, metrics).
+        heartbeats.touch(*map(heartbeats.of_task, idle), at=at)
     if turns.claim(LOOK, every=dt.timedelta(seconds=settings.SWEEP_SECONDS)):
         for task in pending.tasks(at):
             bell.ring(task)

@@ -48,14 +48,20 @@ def of_tool_proxy() -> str:
     return f"{Heartbeat.TOOLS}{host_name()}"[:120]
 
 
-def touch(name: str, *, at: dt.datetime) -> None:
-    """Store that the process or task `name` was alive at `at`."""
-    _store(Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200]))
+def of_task(task: str) -> str:
+    """Return the name of the sign of a task, which is written when the task succeeds, or has nothing to do."""
+    return task.rpartition(".")[2]
 
 
-def _store(beat: Heartbeat) -> None:
+def touch(*names: str, at: dt.datetime) -> None:
+    """Store that the processes or tasks with these names were alive at `at`, or that the tasks had nothing to do."""
+    pid, detail = os.getpid(), cluster_name()[:200]
+    _store(*(Heartbeat(name=name, at=at, pid=pid, detail=detail) for name in sorted(names)))
+
+
+def _store(*beats: Heartbeat) -> None:
     Heartbeat.objects.bulk_create(
-        [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
+        beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
     )
 
 
@@ -80,6 +86,9 @@ class Turns:
 
     def __init__(self, at: dt.datetime) -> None:
         self._at, self._taken = at, dict(all_times())
+
+    def knows(self, name: str) -> bool:
+        return name in self._taken
 
     def claim(self, name: str, *, every: dt.timedelta) -> bool:
         """As `claim`. Another process may have taken the turn since it was read."""

@@ -1,7 +1,8 @@
 """Tells which of the periodic tasks have something to do now, by queries that read at most one row each.
 
-The beat asks this between the full minutes, so that idle tasks do not wake the workers. At each full minute, every task
-is queued in any case. So a task may be left out here only if a minute is soon enough for what it then does.
+The beat asks this, so that idle tasks do not wake the workers: several times in a minute for PENDING, and at each full
+minute also for MORE. Every task is queued once in ten minutes in any case (`schedules.enqueue_due`). So PENDING may
+leave out what can wait for a minute, and MORE what can wait for ten.
 """
 
 from __future__ import annotations
@@ -15,22 +16,46 @@ from django.db.models import CharField, DateTimeField
 
 from audit_app import cosigning, signing_round
 from audit_app.models import LogCheck
+from requests_app.domain import limits
 from requests_app.domain.states import State
-from requests_app.models import AccessDraft, AccessRequest, Grant, OutboxMessage, Proposal, Service
+from requests_app.models import (
+    AccessDraft,
+    AccessRequest,
+    Grant,
+    OutboxMessage,
+    Proposal,
+    Resource,
+    Service,
+    SignalStream,
+    TaskAttempt,
+    TokenKey,
+)
 from requests_app.models.outbox import WEBHOOK
+from requests_app.operations import sweeps
 from requests_app.platform import bell
 from requests_app.platform.database.compiled import CompiledQuery
-from requests_app.queries import imports
+from requests_app.queries import backups, imports
 from requests_app.work import outbox
 from requests_app.work.webhooks import dispatch
 
-#: The time within which the schedule queues every task.
+#: Between two full minutes, only what has begun within this time is looked for.
 A_MINUTE = timedelta(minutes=1)
 
 
 def tasks(at: datetime) -> Iterator[str]:
     """Yield the tasks that have something to do."""
     return (task for task, has_work in PENDING.items() if has_work(at))
+
+
+def idle(at: datetime) -> set[str]:
+    """Return the tasks that have nothing to do at this full minute."""
+    # The alarm about a parked task ends when the same task succeeds, so it must run.
+    busy = set(TaskAttempt.objects.parked().values_list("name", flat=True))
+    return {task for task in {*PENDING, *MORE} - busy if not any(has_work(at) for has_work in _of(task))}
+
+
+def _of(task: str) -> Iterator[Callable[[datetime], bool]]:
+    return (each[task] for each in (PENDING, MORE) if task in each)
 
 
 def _one(make: Callable[..., Any], **fields: Any) -> CompiledQuery:
@@ -108,4 +133,31 @@ PENDING: dict[str, Callable[[datetime], bool]] = {
     bell.CHECK_LOGS: lambda _at: bool(_CHECKED()),
     bell.DELIVER_WEBHOOKS: _webhooks,
     bell.IMPORT: lambda _at: bool(_IMPORTED()),
+}
+
+
+def _silent_guards_after_the_end(at: datetime) -> bool:
+    windows = Grant.objects.real().filter(closes_at__gt=at - limits.GUARD_GONE_AFTER)
+    return windows.filter(access_request__service__connector=Service.EXTERNAL).exists()
+
+
+def _more_to_remind(at: datetime) -> bool:
+    """Return whether a reminder is due, also one whose time came while no beat ran, or staff must be told something."""
+    if any(rows.exists() for _mark, rows in sweeps.reminders(at)):
+        return True
+    return Proposal.objects.unconfirmed(at).exists() or backups.trouble(at) is not None
+
+
+#: What a task does at a full minute beyond what PENDING looks for. A task may be queued here without need.
+MORE: dict[str, Callable[[datetime], bool]] = {
+    # The keys that sign tokens, which are rolled in a sweep.
+    bell.SWEEP: lambda _at: TokenKey.objects.exists(),
+    "requests_app.tasks.closing_soon": lambda at: sweeps.windows_closing_soon(at).exists(),
+    "requests_app.tasks.silent_guards": _silent_guards_after_the_end,
+    "requests_app.tasks.remind": _more_to_remind,
+    # It also dates the logs, reports that this host can sign, and notices another database.
+    bell.CHECKPOINT: lambda _at: True,
+    bell.CHECK_RESOURCES: lambda at: Resource.objects.due_for_check(at).exists(),
+    # The alarms about signal streams.
+    bell.DELIVER_WEBHOOKS: lambda _at: SignalStream.objects.present().exists(),
 }

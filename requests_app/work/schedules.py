@@ -9,6 +9,7 @@ import ast
 import datetime as dt
 import re
 from collections import namedtuple
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,8 @@ PERIODIC = (
     Periodic(name="index_logs", func=bell.INDEX_LOGS, minutes=10, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
 )
+#: A task without work is queued once in so many minutes.
+EVERY_MINUTES = 10
 #: All functions that a schedule is allowed to queue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
@@ -180,8 +183,11 @@ def _why_foreign(row: Any) -> str:
     return _("%(function)s is not periodic work of this application") % {"function": row.func}
 
 
-def enqueue_due(at: dt.datetime) -> list[str]:
-    """Queue the declared tasks that are due, and store when each is due again. Return the names of the schedules.
+def enqueue_due(at: dt.datetime, idle: Collection[str] = ()) -> list[str]:
+    """Queue the declared tasks that are due, and store when each is due again. Return the names of those queued.
+
+    The tasks of `idle` have nothing to do. They are queued once in EVERY_MINUTES, one after the other, so that what
+    was overlooked has to wait for ten minutes at most.
 
     The rows stay locked until the commit, so several beats queue each task once. django-q2's own scheduler reads all
     rows: one row that it can't parse would stop every schedule, and it would queue the tasks of other versions.
@@ -189,13 +195,19 @@ def enqueue_due(at: dt.datetime) -> list[str]:
     minutes = {periodic.name: periodic.minutes for periodic in PERIODIC}
     with transaction.atomic():
         due = Schedule.objects.select_for_update().filter(name__in=minutes, func__in=FUNCTIONS, next_run__lte=at)
-        rows = list(due.order_by("pk"))
+        rows, queued = list(due.order_by("pk")), list[str]()
         for row in rows:
             every = dt.timedelta(minutes=minutes[row.name])
             row.next_run += every * ((at - row.next_run) // every + 1)
-            row.task = async_task(row.func, group=row.name)
-            row.save(update_fields=["next_run", "task"])
-    return [str(row.name) for row in rows]
+            if row.func not in idle or _has_its_turn(row, at):
+                row.task = async_task(row.func, group=row.name)
+                queued.append(str(row.name))
+        Schedule.objects.bulk_update(rows, ["next_run", "task"])
+    return queued
+
+
+def _has_its_turn(row: Any, at: dt.datetime) -> bool:
+    return (int(at.timestamp()) // 60 + row.pk) % EVERY_MINUTES == 0
 
 
 def unusable() -> list[str]:

@@ -2,19 +2,22 @@
 
 import datetime as dt
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
+from lockbox_site import readiness
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import Heartbeat, OutboxMessage
+from requests_app.models import AccessRequest, Heartbeat, OutboxMessage
 from requests_app.platform import bell
-from requests_app.work import beat, pending, schedules
+from requests_app.work import beat, heartbeats, pending, schedules
 from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,6 +83,97 @@ def test_at_rest_a_tick_reads_a_little_and_writes_nothing(travel: Traveller) -> 
     travel.by(seconds=20)
     beat.tick()
     assert queued() == [], "between two minutes, an idle task wakes no worker"
+
+
+def at_rest(travel: Traveller) -> None:
+    """Begin a minute in which every task has succeeded before, and nothing is left to do."""
+    travel.freeze()
+    beat.tick()
+    OrmQ.objects.all().delete()
+    heartbeats.touch(*EACH, at=clock.now())
+    # Tasks that have a longer interval.
+    Schedule.objects.filter(minutes__gt=1).update(next_run=clock.now() + dt.timedelta(minutes=15))
+
+
+def test_at_a_full_minute_only_tasks_with_work_are_enqueued(travel: Traveller) -> None:
+    at_rest(travel)
+    found = Counter[str]()
+    for _minute in range(schedules.EVERY_MINUTES):
+        travel.by(minutes=1)
+        beat.tick()
+        found.update(queued())
+        OrmQ.objects.all().delete()
+        assert Heartbeat.objects.get(name="sweep").at == clock.now(), "the beat has found that nothing is left to do"
+    # Each of the others once, in case that work was overlooked.
+    assert found == {**dict.fromkeys(set(IN_BETWEEN) | {"check_resources"}, 1), "checkpoint": 10}
+
+
+def test_a_full_minute_at_rest_takes_three_writes(travel: Traveller) -> None:
+    at_rest(travel)
+    Schedule.objects.filter(func=bell.CHECKPOINT).update(next_run=clock.now() + dt.timedelta(minutes=2))
+    Schedule.objects.exclude(func=bell.CHECKPOINT).update(next_run=clock.now() + dt.timedelta(minutes=1))
+    travel.to(clock.now().replace(second=0) + dt.timedelta(minutes=2))
+    idle = pending.idle(clock.now())
+    Schedule.objects.filter(func__in=idle).update(next_run=clock.now())
+    with CaptureQueriesContext(connection) as ticked:
+        schedules.enqueue_due(clock.now(), idle)
+    kinds = [query["sql"].split()[0] for query in ticked.captured_queries]
+    assert kinds.count("UPDATE") == 1, "one for all rows, and not one for each"
+
+
+def test_a_task_with_work_is_enqueued_at_each_full_minute_and_its_sign_grows_old(
+    travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_rest(travel)
+    began = clock.now()
+    monkeypatch.setitem(pending.PENDING, bell.SWEEP, lambda _at: True)
+    for _minute in range(3):
+        travel.by(minutes=1)
+        beat.tick()
+        assert "sweep" in queued()
+        OrmQ.objects.all().delete()
+    assert Heartbeat.objects.get(name="sweep").at == began
+
+
+def fits(*names: str) -> dict[str, bool]:
+    return {name: check["ok"] for name, check in readiness.states(names).items()}
+
+
+def ticks(travel: Traveller, minutes: int) -> None:
+    for _ in range(minutes):
+        travel.by(minutes=1)
+        beat.tick()
+
+
+def test_readiness_notices_a_dead_cluster_though_nothing_is_to_be_swept(travel: Traveller) -> None:
+    at_rest(travel)
+    heartbeats.touch(heartbeats.of_cluster("here"), at=clock.now())
+    assert fits("worker", "beat", "sweep") == {"worker": True, "beat": True, "sweep": True}
+    ticks(travel, 10)
+    # No worker has run anything.
+    assert fits("worker", "beat", "sweep") == {"worker": False, "beat": True, "sweep": True}
+
+
+def test_readiness_notices_a_dead_beat(travel: Traveller) -> None:
+    at_rest(travel)
+    travel.by(seconds=settings.SWEEP_MAX_AGE_SECONDS + 1)
+    heartbeats.touch(heartbeats.of_cluster("here"), at=clock.now())
+    assert fits("worker", "beat", "sweep") == {"worker": True, "beat": False, "sweep": False}
+
+
+def test_readiness_notices_a_sweep_that_does_not_end(travel: Traveller) -> None:
+    from tests.cast import gather
+
+    cast = gather()
+    at_rest(travel)
+    AccessRequest.objects.filter(pk=cast.submitted().pk).update(decide_by=clock.now() - dt.timedelta(seconds=1))
+    ticks(travel, 4)
+    assert fits("beat", "sweep") == {"beat": True, "sweep": True}
+    ticks(travel, 2)
+    assert fits("beat", "sweep") == {"beat": True, "sweep": False}
+    operations.sweeps.expire_overdue(actor=cast.system("sweep"), limit=10)
+    ticks(travel, 1)
+    assert fits("beat", "sweep") == {"beat": True, "sweep": True}
 
 
 def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: Traveller) -> None:
@@ -207,8 +301,6 @@ def test_two_beats_do_not_double_the_work(attempt: int) -> None:
 
 @pytest.mark.slow
 def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:
-    from requests_app.work import heartbeats
-
     got: list[bool] = []
     minute = beat.dt.timedelta(minutes=1)
 

@@ -16,9 +16,20 @@ from audit_app import keys, signing_round
 from audit_app.models import LogCheck, Witness
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import AccessRequest, Grant, Import, OutboxMessage
+from requests_app.domain.errors import ChangeProposed
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Heartbeat,
+    Import,
+    OutboxMessage,
+    Resource,
+    TaskAttempt,
+    token_keys,
+)
+from requests_app.operations import sweeps
 from requests_app.platform import bell
-from requests_app.work import pending, schedules
+from requests_app.work import heartbeats, pending, schedules
 from tests.cast import Cast, gather
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +61,7 @@ def quiet() -> None:
 
 def test_every_task_that_is_not_queued_at_its_time_alone_is_judged() -> None:
     assert set(pending.PENDING) == {each.func for each in schedules.PERIODIC if not each.in_turn}
+    assert {*pending.PENDING, *pending.MORE} == {each.func for each in schedules.PERIODIC if each.minutes == 1}
 
 
 def test_at_rest_no_task_has_anything_to_do_and_the_look_is_a_few_queries(world: Cast) -> None:
@@ -141,3 +153,94 @@ def test_a_message_to_a_webhook_is_pending(world: Cast) -> None:
     )
     operations.send_webhook_test(issued.webhook.pk, actor=world.as_("ines"))
     assert short([bell.DELIVER_WEBHOOKS]) <= found()
+
+
+# --- At a full minute ------------------------------------------------------------------------------------
+
+
+def busy() -> set[str]:
+    return short({*pending.PENDING, *pending.MORE} - pending.idle(clock.now()))
+
+
+@pytest.fixture
+def tested(world: Cast) -> Cast:
+    """The world, in which each resource was tested."""
+    Resource.objects.update(next_check_at=clock.now() + dt.timedelta(days=1))
+    return world
+
+
+def not_announced(cast: Cast) -> None:
+    """A window whose end nobody was informed about, because no beat ran ten minutes before it."""
+    grant = cast.opened()
+    closes_at = clock.now() + dt.timedelta(seconds=settings.CLOSING_SOON_SECONDS / 2)
+    opens_at = clock.now() - dt.timedelta(seconds=2 * settings.CLOSING_SOON_SECONDS)
+    Grant.objects.filter(pk=grant.pk).update(opens_at=opens_at, closes_at=closes_at)
+
+
+def not_reminded(cast: Cast) -> None:
+    """A reminder that was not sent, because no beat ran at its time."""
+    since = clock.now() - dt.timedelta(seconds=min(settings.REMINDER_SECONDS) + 600)
+    AccessRequest.objects.filter(pk=cast.confirmed().pk).update(state_changed_at=since)
+
+
+def to_be_tested(cast: Cast) -> None:
+    Resource.objects.filter(pk=cast.resource().pk).update(next_check_at=clock.now())
+
+
+def over_at_an_application(cast: Cast) -> None:
+    at = clock.now()
+    window = {"opens_at": at - dt.timedelta(hours=3), "closes_at": at - dt.timedelta(hours=1)}
+    Grant.objects.filter(pk=cast.in_quillo().pk).update(**window)
+    sweeps.close_elapsed(actor=cast.system("sweep"), limit=10)
+
+
+def proposed_by_staff(cast: Cast) -> None:
+    """A change that waits for a second person."""
+    cast.colleague()
+    with pytest.raises(ChangeProposed):
+        operations.save_service(service_id=cast.exchange.pk, name="Post", actor=cast.as_("stella"))
+
+
+def without_a_backup(_cast: Cast) -> None:
+    heartbeats.report_failure(Heartbeat.BACKUP, "The disk is full.")
+
+
+def with_a_key(_cast: Cast) -> None:
+    token_keys.make(token_keys.ALGORITHMS[0], clock.now(), signs_from=clock.now(), after=0)
+
+
+def with_a_parked_task(_cast: Cast) -> None:
+    at = clock.now()
+    TaskAttempt.objects.create(key="k", name=bell.IMPORT, attempts=3, first_at=at, last_at=at, parked_at=at)
+
+
+@pytest.mark.parametrize(
+    ("happens", "tasks"),
+    [
+        (lambda _cast: None, set()),
+        (overdue, {"sweep"}),
+        (with_a_key, {"sweep"}),
+        (not_announced, {"closing_soon"}),
+        (not_reminded, {"remind"}),
+        (proposed_by_staff, {"remind"}),
+        (without_a_backup, {"remind"}),
+        (to_be_tested, {"check_resources"}),
+        (over_at_an_application, {"silent_guards"}),
+        (with_a_parked_task, {"run_imports"}),
+    ],
+)
+def test_a_full_minute_finds_more_work(tested: Cast, happens: Callable[[Cast], None], tasks: set[str]) -> None:
+    happens(tested)
+    Resource.objects.filter(next_check_at=None).update(next_check_at=clock.now() + dt.timedelta(days=1))
+    quiet()
+    # The task that signs has more to do than to sign.
+    assert busy() == tasks | {"checkpoint"}
+
+
+def test_at_a_full_minute_a_reminder_that_was_sent_is_no_work(tested: Cast) -> None:
+    not_reminded(tested)
+    not_announced(tested)
+    assert {"remind", "closing_soon"} <= busy()
+    sweeps.remind_deciders(actor=tested.system("remind"), limit=10)
+    sweeps.announce_closing_soon(actor=tested.system("remind"), limit=10)
+    assert not {"remind", "closing_soon"} & busy()
