@@ -67,7 +67,7 @@ class GateWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """Who asks with one request, at which tool, and with which window. A part that is unknown is None.
+    """Who asks with one request, at which tool, and with which window. An unknown part has no value.
 
     `asker_id` is the engineer of a session or of a token. `window` is the asker's window, if it is one of this tool.
     """
