@@ -185,6 +185,12 @@ _MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name]
 _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - names of the models
 
 
+def _prepared(text: str) -> str:
+    """Return a fixed text that PostgreSQL plans only once for each connection."""
+    found: str = connection.prepared(text)  # type: ignore[attr-defined]  # our own
+    return found
+
+
 def _move(heads: list[ChainHead]) -> None:
     """Update all heads in one round trip.
 
@@ -198,7 +204,10 @@ def _move(heads: list[ChainHead]) -> None:
 def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
     statement, first = (beside.statement, beside.values) if beside else (_ONE, [])
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*first, head.size, head.last_at, head.unsigned_since, head.pk, *_VALUES(row)])
+        cursor.execute(
+            _prepared(statement),
+            [*first, head.size, head.last_at, head.unsigned_since, head.pk, *_VALUES(row)],
+        )
     if beside:
         beside.note()
 
@@ -256,7 +265,8 @@ def _write_together(
         values.append(_document(beside, columns))
     values.append(_document(rows, tuple(_COLUMNS)))
     with connection.cursor() as cursor:
-        cursor.execute(f"{_MOVE_ALL}{first} {_inserted(AuditEntry, tuple(_COLUMNS))}", values)
+        statement = _prepared(f"{_MOVE_ALL}{first} {_inserted(AuditEntry, tuple(_COLUMNS))}")
+        cursor.execute(statement, values)
 
 
 _MOVE_ALL = f"""
@@ -341,7 +351,7 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
     if connection.vendor != "postgresql":
         return _locked_heads({tenant_id})[tenant_id], None
     with connection.awaiting(_HEADS, tenant_id), connection.cursor() as cursor:  # type: ignore[attr-defined]  # our own
-        cursor.execute(_TURN, [tenant_id])
+        cursor.execute(_prepared(_TURN), [tenant_id])
         *head, at = cursor.fetchone()
     return ChainHead(**dict(zip(_HEAD, head, strict=True))), at
 
@@ -467,7 +477,7 @@ _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDAT
 def _lock(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     if connection.vendor == "postgresql" and len(tenant_ids) == 1:
         with connection.cursor() as cursor:
-            cursor.execute(_LOCK, list(tenant_ids))
+            cursor.execute(_prepared(_LOCK), list(tenant_ids))
             return {found[0]: ChainHead(**dict(zip(_HEAD, found, strict=True))) for found in cursor.fetchall()}
     rows = ChainHead.objects.select_for_update().filter(pk__in=tenant_ids).order_by("pk")
     return {head.pk: head for head in rows}

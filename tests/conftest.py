@@ -188,9 +188,12 @@ def _statements_stay_prepared() -> Iterator[None]:
         return
     from psycopg._preparing import PrepareManager
 
+    from requests_app.platform.database.postgresql import base
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PrepareManager, "clear", lambda self: False)
-        patch.setattr(PrepareManager, "prepared_max", 2_000)
+        stays, clear = 2_000, PrepareManager.clear
+        patch.setattr(PrepareManager, "clear", lambda self: self.prepared_max != stays and clear(self))
+        patch.setattr(base, "_PREPARED", stays)
         # Django reads this option whenever it connects.
         patch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 1)
         yield

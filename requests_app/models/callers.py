@@ -16,6 +16,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Person, actor_of_token, find_tokens
+from requests_app.platform.database.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Caller:
         return self.token.account.is_active and self.token.is_live(self.at)
 
 
-_POSTGRESQL = "SELECT * FROM requests_callers(%s)"
+_POSTGRESQL = Prepared("SELECT * FROM requests_callers(%s)")
 #: It has the columns of the function, in the same order. The scopes are texts, because each row is a key of a cache.
 _SQLITE = """
     SELECT t.secret_hash, t.id, t.kind, t.scopes, t.expires_at, t.revoked_at, t.stepped_up_at,

@@ -27,6 +27,7 @@ from requests_app.domain.states import TICKET_LIVE
 from requests_app.models.evaluation import EvaluationQuery, is_own_place
 from requests_app.models.row_security import NOBODY
 from requests_app.models.services import PRACTICE_LOCATOR
+from requests_app.platform.database.prepared import Prepared
 
 _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
@@ -67,7 +68,7 @@ def read_all(queries: Sequence[EvaluationQuery], *, hold: bool = False, waits: b
 
 # --- PostgreSQL ----------------------------------------------------------------------------------------------
 
-_ASK = "SELECT * FROM requests_evaluations(%s::jsonb, %s, %s, %s, %s, %s)"
+_ASK = Prepared("SELECT * FROM requests_evaluations(%s::jsonb, %s, %s, %s, %s, %s)")
 _LIVE = sorted(map(str, TICKET_LIVE))
 
 

@@ -13,8 +13,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
+from requests_app.platform.database.prepared import Prepared
+
 #: For a customer's person without a role, who sees no tenant. An empty list would mean that no tenants are set.
 NOBODY = UUID(int=(1 << 128) - 1)
+
+_SET = Prepared("SELECT set_config('lockbox.tenants', %s, false)")
+_GET = Prepared("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def own_account() -> Iterator[None]:
         yield
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
+        cursor.execute(_GET)
         [before] = cursor.fetchone()
     _tell("")
     try:
@@ -67,7 +72,7 @@ def as_before() -> Iterator[None]:
         yield
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
+        cursor.execute(_GET)
         [before] = cursor.fetchone()
     yield
     _tell(before)
@@ -75,4 +80,4 @@ def as_before() -> Iterator[None]:
 
 def _tell(value: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lockbox.tenants', %s, false)", [value])
+        cursor.execute(_SET, [value])

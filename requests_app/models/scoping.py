@@ -189,7 +189,7 @@ class CompiledFind:
 
         fields = {**self._fields, "pk": models.UUIDField(), **{name: models.UUIDField() for name in names}}
         # Another thread may have made the same one meanwhile.
-        return self._compiled.setdefault((path, number), CompiledQuery(make, **fields))
+        return self._compiled.setdefault((path, number), CompiledQuery.by_key(make, **fields))
 
 
 class CompiledVisible:

@@ -18,6 +18,8 @@ from django.db.models import Field, Model, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.transaction import TransactionManagementError
 
+from requests_app.platform.database.prepared import Prepared, prepared
+
 #: A date or an instant, as Django passes it to SQLite.
 _AS_TEXT = re.compile(r"\d{4}-\d\d-\d\d\b")
 
@@ -47,12 +49,22 @@ class CompiledQuery:
     Use this class only for the few queries that run all the time (ADR 86). The SQL text must depend on nothing but the
     database. So the query can't contain a time, because all later calls would use the time of the first call. A query
     that locks rows runs only inside a transaction, as everywhere in Django.
+
+    PostgreSQL plans the query once for each connection (ADR 123), unless it is limited to a few rows.
     """
 
     def __init__(self, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> None:
         self._make, self._fields = make, fields
+        self._is_by_key = False
         self._queryset: QuerySet[Any, Any] | None = None
         self._compiled: dict[str, _Compiled] = {}
+
+    @classmethod
+    def by_key(cls, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> CompiledQuery:
+        """Return a query that is planned once although it is limited, because it looks for its rows by a key."""
+        query = cls(make, **fields)
+        query._is_by_key = True
+        return query
 
     def __call__(self, **values: Any) -> list[Any]:
         return self.ready(values).rows(values)
@@ -67,7 +79,7 @@ class CompiledQuery:
         if using not in self._compiled:
             # Several threads can be here at once. Each needs its own query, because Django changes a query while it
             # makes the text.
-            self._compiled[using] = _Compiled(self._made(), using)
+            self._compiled[using] = _Compiled(self._made(), using, is_by_key=self._is_by_key)
         return self._compiled[using]
 
     def _made(self) -> QuerySet[Any, Any]:
@@ -136,11 +148,13 @@ class _Compiled:
     Django needs the compiler to make model instances from the columns.
     """
 
-    def __init__(self, queryset: QuerySet[Any, Any], using: str) -> None:
+    def __init__(self, queryset: QuerySet[Any, Any], using: str, *, is_by_key: bool) -> None:
         self._queryset, self._using = queryset, using
         self._locks = queryset.query.select_for_update
         self._compiler: Any = queryset.query.get_compiler(using=using)
         self._sql, self._params = self._compiler.as_sql()
+        if is_by_key or not queryset.query.is_sliced:
+            self._sql = Prepared(self._sql)
         if any(map(_is_time, self._params)):
             raise ValueError("A compiled query can't contain a time. Use a parameter.")
         # All copies of the compiler have these columns, so the functions that convert values are looked up once.
@@ -218,21 +232,23 @@ def _inserted(model: type[Model]) -> list[Any]:
 
 
 @cache
-def _insert_text(model: type[Model], using: str, count: int, skips_known: bool) -> str:
+def _insert_text(model: type[Model], using: str, count: int, skips_known: bool) -> Prepared:
     quoted = connections[using].ops.quote_name
     fields = _inserted(model)
     names = ", ".join(quoted(field.column) for field in fields)
     places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * count)
     text = f"INSERT INTO {quoted(model._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608 - names of the model
-    return text + " ON CONFLICT DO NOTHING" if skips_known else text
+    return prepared(text + " ON CONFLICT DO NOTHING" if skips_known else text)
 
 
 @cache
-def _update_text(model: type[Model], using: str, names: tuple[str, ...]) -> str:
+def _update_text(model: type[Model], using: str, names: tuple[str, ...]) -> Prepared:
     quoted = connections[using].ops.quote_name
     changed = ", ".join(f"{quoted(str(getattr(model._meta.get_field(name), 'column', '')))} = %s" for name in names)
     key = quoted(str(model._meta.pk.column))
-    return f"UPDATE {quoted(model._meta.db_table)} SET {changed} WHERE {key} = %s"  # noqa: S608 - names of the model
+    return prepared(
+        f"UPDATE {quoted(model._meta.db_table)} SET {changed} WHERE {key} = %s"  # noqa: S608 - names of the model
+    )
 
 
 def _is_time(param: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from psycopg import pq
 from requests_app.platform.database import bounds, versions
 from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.postgresql.cursor import Cursor, is_outdated
 from requests_app.platform.database.postgresql.schema import SchemaEditor
 from requests_app.platform.database.postgresql.session import CONNECTING, NotAsked, Session
 from requests_app.platform.database.pulse import PULSE
@@ -36,19 +38,24 @@ _ENDED_BEFORE = frozenset({"25P03", "25P04"})
 _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
 #: How long a thread that holds other locks waits. It is short, so that the locks that it holds do not count as stuck.
 _HOLDING_SECONDS = STUCK_AFTER * 0.6
+#: How many statements a connection keeps prepared. There are not so many fixed texts.
+_PREPARED = 500
 #: The limit for the check whether a pooled connection still works.
 _CHECK_SECONDS = 0.7
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's error wrapper, changed so that a server that accepts no writes counts as an outage."""
+    """Django's error wrapper, changed so that a server that accepts no writes counts as an outage.
+
+    So does a transaction that a migration has interrupted: it changed nothing, and the next attempt succeeds.
+    """
 
     wrapper: Any
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is None:  # This runs after every statement, and few of them fail.
             return
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error) or is_outdated(error):
             self.wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(kind, error, traceback)
@@ -95,6 +102,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     #: The host and port of this process's last connection. If the address names several hosts, this one is tried first.
     _last: ClassVar[tuple[str, str] | None] = None
 
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        # Only marked texts are prepared (`Prepared`). All others are planned for their values.
+        return params | {"cursor_factory": Cursor, "prepare_threshold": params["prepare_threshold"] or sys.maxsize}
+
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
         return _Errors(self)
@@ -111,6 +123,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         place = {"host": made.info.host, "port": made.info.port}
         made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
+        made.prepared_max = _PREPARED
         if self.timezone is UTC:
             made.adapters.register_loader("timestamptz", _Instants)
         type(self)._last = (made.info.host, str(made.info.port))
