@@ -25,8 +25,9 @@ from requests_app.domain import clock
 from requests_app.platform import forks, shared_memory
 
 _ORDER_BYTES = 65_536
-#: How long the supervisor waits for the nursery, which needs some milliseconds.
-ANSWER_SECONDS = 5.0
+#: How long the supervisor waits for the nursery, which needs some milliseconds, and until when a part may begin. A part
+#: that comes up later would run beside the program that the supervisor starts in its place.
+ANSWER_SECONDS, BEGINS_WITHIN = 5.0, 2.5
 #: The module of the site that loads what the parts need, and runs a part.
 _SITE = "lockbox_site.parts"
 
@@ -98,12 +99,13 @@ class Nursery:
             "words": list(words), "title": title,
             "set": {name: value for name, value in env.items() if os.environ.get(name) != value},
             "unset": [name for name in os.environ if name not in env],
+            "until": clock.monotonic() + BEGINS_WITHIN,
         }  # fmt: skip
         try:
             given = [output] if entry is None else [output, entry]
             socket.send_fds(self._orders, [json.dumps(order).encode()], given)
-            if answer := self._orders.recv(64):
-                return Forked(int(answer))
+            if pid := int(self._orders.recv(64) or 0):
+                return Forked(pid)
         except (OSError, ValueError):
             pass
         self.close()
@@ -202,7 +204,8 @@ def _at_work(orders: socket.socket, other: socket.socket) -> NoReturn:
 
 
 def _fork(order: dict[str, Any], given: list[int], orders: socket.socket) -> int:
-    """Fork a part and return its process id. The process between this one and the part ends at once.
+    """Fork a part and return its process id, or 0 if it has come too late. The process between this one and the part
+    ends at once.
 
     So the part becomes a child of the supervisor, which then learns how it ends.
     """
@@ -216,7 +219,7 @@ def _fork(order: dict[str, Any], given: list[int], orders: socket.socket) -> int
     os.close(writing)
     os.waitpid(between, 0)
     try:
-        return int(os.read(reading, 32))
+        return int(os.read(reading, 32) or 0)
     finally:
         os.close(reading)
 
@@ -227,6 +230,9 @@ def _fork(order: dict[str, Any], given: list[int], orders: socket.socket) -> int
 def _become(order: dict[str, Any], given: list[int], writing: int, orders: socket.socket) -> NoReturn:
     code = 1
     try:
+        if clock.monotonic() > order["until"]:
+            # The supervisor may not wait any more, and would never end this part.
+            os._exit(1)
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)

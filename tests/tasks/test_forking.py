@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from lockbox_site import starting
+from requests_app.domain import clock
 from requests_app.platform import forks
 from requests_app.work import forking
 from tests.ports import free_port
@@ -66,6 +68,14 @@ def test_without_the_nursery_a_part_is_started_as_a_program(start: Start, number
     wait_for(lambda: [line for line in programs(running).values() if "beat" in line], within=30)
     running.stop()
     assert (running.process.returncode, running.orphans()) == (0, [])
+
+
+@linux
+def test_a_part_that_comes_up_too_late_ends_at_once() -> None:
+    """The supervisor does not wait any more. It has started the part as a program, and would never end this one."""
+    order = {"words": ["nothing"], "title": "late", "set": {}, "unset": [], "until": clock.monotonic() - 1}
+    with open(os.devnull, "wb") as output, socket.socket() as orders:
+        assert forking._fork(order, [output.fileno()], orders) == 0
 
 
 # --- Beside this process -------------------------------------------------------------------------------------
