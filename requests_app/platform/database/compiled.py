@@ -13,7 +13,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.models import Field, Model, QuerySet, Value
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.transaction import TransactionManagementError
@@ -211,7 +211,10 @@ def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
 
 
 def update(row: Model, *names: str) -> None:
-    """Save these fields of one row, as `save(update_fields=names)` does. No signal is sent."""
+    """Save these fields of one row, as `save(update_fields=names)` does. No signal is sent.
+
+    Raise DatabaseError if there is no such row.
+    """
     model: Any = type(row)
     using = router.db_for_write(model)
     connection = connections[using]
@@ -220,7 +223,7 @@ def update(row: Model, *names: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_update_text(model, using, names), values)
         if cursor.rowcount != 1:
-            raise model.DoesNotExist(f"This {model._meta.object_name} was not saved, because its row is gone.")
+            raise DatabaseError(f"This {model._meta.object_name} was not saved, because its row is gone.")
 
 
 @cache
