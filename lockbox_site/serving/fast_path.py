@@ -28,12 +28,11 @@ from lockbox_site.serving import as_django, request_log
 from lockbox_site.serving.pool import Full, Pool
 from lockbox_site.serving.results import ClientGone, Results
 from requests_app.domain import clock
-from requests_app.domain.deciding import Asked
+from requests_app.domain.deciding import CROWD, TOO_BUSY, Asked
 from requests_app.domain.errors import Busy
 from requests_app.doors.api import exchange
 from requests_app.doors.api.exchange import Answer, Call, Exchange
-from requests_app.operations._waiting_questions import CROWD, TOO_BUSY
-from requests_app.operations._waiting_questions import Call as Waiting
+from requests_app.operations.evaluation import Call as Waiting
 
 #: A longer body would keep the event loop busy for too long.
 LONGEST_BODY = 16 * 1024

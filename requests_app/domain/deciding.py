@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from django.utils.translation import gettext_lazy as _
+
 from requests_app.domain.actors import Actor
 from requests_app.domain.evaluation import Question, Verdict
+
+#: How many questions wait at most, for a thread or for one log.
+CROWD = 4096
+#: What a caller learns whose question was not begun.
+TOO_BUSY = _("The server is too busy at this moment. This attempt changed nothing. Try again in a few seconds.")
 
 
 class TokenRefused(Exception):
     """The token is unknown, ended or revoked, or its account is switched off. A caller can't tell these cases apart."""
 
 
-class Standing(Protocol):
+class QuotaLeft(Protocol):
     """What is left of a caller's quota."""
 
     @property
@@ -23,7 +30,7 @@ class Standing(Protocol):
 
 
 #: Takes this many places of the quota of the account that asks.
-Take = Callable[[UUID, int], Standing]
+Take = Callable[[UUID, int], QuotaLeft]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,5 +62,5 @@ class Decided:
     verdict: Verdict | None = None
     refused: Exception | None = None
     actor: Actor | None = None
-    quota: Standing | None = None
+    quota: QuotaLeft | None = None
     about: tuple[str, str] = ("", "")

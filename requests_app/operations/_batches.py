@@ -23,6 +23,8 @@ from requests_app.domain.acts.declaration import Act
 from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.errors import was_locked
+from requests_app.platform.halving import halved, halves
 
 logger = structlog.get_logger(__name__)
 
@@ -30,8 +32,6 @@ logger = structlog.get_logger(__name__)
 LOCK_SECONDS = 0.5
 #: For how many logs it waits in one batch. All others wait for the next sweep.
 MOST_WAITS = 10
-#: lock_not_available (PostgreSQL, appendix A).
-_LOCK_NOT_AVAILABLE = "55P03"
 #: The columns that the end of an access request needs. Its long texts are not fetched. A column that is missing here
 #: would be fetched for each row by itself.
 _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by", "is_practice")
@@ -145,22 +145,18 @@ class _Sweep:
 
     def _apart(self, keys: list[UUID]) -> int:
         """End each half of these access requests by itself. Pass over a single one that fails."""
-        if len(keys) > 1:
-            middle = len(keys) // 2
-            return self._tried(keys[:middle]) + self._tried(keys[middle:])
-        return self._tried(keys)
+        return sum(
+            done
+            for half in halves(keys)
+            for done in halved(
+                half, lambda some: self._end(Q(pk__in=some)).done, failed=self._given_up, is_final=_is_of_store
+            )
+        )
 
-    def _tried(self, keys: list[UUID]) -> int:
-        if not keys:
-            return 0
-        try:
-            return self._end(Q(pk__in=keys)).done
-        except Exception as failure:
-            _require_store(failure)
-            if len(keys) > 1:
-                return self._apart(keys)
-            self._pass_over(keys, failure)
-            return 0
+    def _given_up(self, failure: Exception, keys: list[UUID]) -> int:
+        _require_store(failure)
+        self._pass_over(keys, failure)
+        return 0
 
     def _wait_for(self, busy: dict[UUID, list[UUID]]) -> int:
         """Wait a short time for each of these logs, and for the rows, because there is nothing else to do.
@@ -190,8 +186,12 @@ class _Sweep:
 
 def _require_store(failure: Exception) -> None:
     """Raise the error again if it comes from the database itself, because then every row would fail."""
-    if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
+    if _is_of_store(failure):
         raise failure
+
+
+def _is_of_store(failure: Exception) -> bool:
+    return isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure)
 
 
 def _is_held(failure: Exception) -> bool:
@@ -199,8 +199,7 @@ def _is_held(failure: Exception) -> bool:
 
     In that case the database works, and the access requests of other tenants can still be ended.
     """
-    cause = failure.__cause__
-    return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
+    return was_locked(failure.__cause__)
 
 
 def _kind(failure: Exception) -> str:

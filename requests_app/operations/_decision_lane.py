@@ -34,7 +34,7 @@ from audit_app import recorder
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
-from requests_app.domain.deciding import Asked, Decided, Standing, Take, TokenRefused
+from requests_app.domain.deciding import CROWD, TOO_BUSY, Asked, Decided, QuotaLeft, Take, TokenRefused
 from requests_app.domain.errors import Busy, DomainError, OutcomeUnknown, SecondFactorRequired
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.domain.scopes import Scope
@@ -45,19 +45,12 @@ from requests_app.models.evaluations import Found, read_all
 from requests_app.models.row_security import as_before
 from requests_app.operations._change import security_log
 from requests_app.operations._repeated_questions import FORGETTING, Repeats
-from requests_app.operations._waiting_questions import (
-    CROWD,
-    TOO_BUSY,
-    BusyLog,
-    Call,
-    CallWithoutToken,
-    OpenQuestion,
-    count,
-)
+from requests_app.operations._waiting_questions import BusyLog, Call, CallWithoutToken, OpenQuestion, count
 from requests_app.platform import outcome
 from requests_app.platform.database import bounds
-from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
+from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting, state_of, was_locked
 from requests_app.platform.database.turns import TurnRefused
+from requests_app.platform.halving import halved
 from requests_app.platform.lanes import GaveUp, Lane, LaneFull, wait
 
 #: How many questions share a transaction, and how many seconds one waits before it is begun.
@@ -69,8 +62,8 @@ WAITERS, SHORTLY = 2, 0.2
 MOMENT, NO_MOMENT = 0.02, 1.0
 #: How long the time of a token's use waits for its turn to write (SQLite).
 USE_SECONDS = 0.2
-#: deadlock_detected and lock_not_available (PostgreSQL, appendix A).
-_DEADLOCK, _LOCKED = "40P01", "55P03"
+#: deadlock_detected (PostgreSQL, appendix A).
+_DEADLOCK = "40P01"
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -212,38 +205,46 @@ class DecisionLane:
                 continue
             if caller.used_at is None or caller.at - caller.used_at >= limits.TOKEN_USE_GRAIN:
                 used[caller.token.pk] = caller.at
-            questions += self._admitted(call, caller)
+            try:
+                questions += self._admitted(call, caller)
+            except Exception as error:
+                # A bug, or a statement that failed. It is the fault of this call alone.
+                _log.exception("call_failed")
+                call.refuse(error)
         return questions, used
 
     def _admitted(self, call: Call, caller: Caller) -> Iterator[OpenQuestion]:
         """Yield the questions that the caller may ask. All others are answered here."""
         first, account = call.asked[0], caller.token.account
         actor = replace(caller.actor, request_id=first.request_id, ip=first.ip)
-        standing: Standing | None = None
+        left: QuotaLeft | None = None
         places = sum(each.places for each in call.asked)
         try:
-            if places and (standing := self.take(account.pk, 1)).is_over:
-                call.refuse(None, actor=actor, quota=standing)
+            if places and (left := self.take(account.pk, 1)).is_over:
+                call.refuse(None, actor=actor, quota=left)
                 return
             if actor.machine is None and policy.needs_second_factor(actor) and not account.has_second_factor:
                 raise SecondFactorRequired
             policy.require_scope(actor, Scope.EVALUATE)
-            if places > 1 and (standing := self.take(account.pk, places - 1)).is_over:
-                call.refuse(None, actor=actor, quota=standing)
+            if places > 1 and (left := self.take(account.pk, places - 1)).is_over:
+                call.refuse(None, actor=actor, quota=left)
                 return
         except DomainError as refused:
-            call.refuse(refused, actor=actor, quota=standing)
+            call.refuse(refused, actor=actor, quota=left)
             return
         for place, asked in enumerate(call.asked):
             if asked.question is None:
-                call.decide(place, Decided(actor=actor, quota=standing))
+                call.decide(place, Decided(actor=actor, quota=left))
                 continue
             try:
                 query = _query(asked, actor)
             except DomainError as refused:
-                call.decide(place, Decided(refused=refused, actor=actor, quota=standing))
+                call.decide(place, Decided(refused=refused, actor=actor, quota=left))
+            except Exception as error:
+                _log.exception("question_failed")
+                call.decide(place, Decided(refused=error, actor=actor, quota=left))
             else:
-                yield OpenQuestion(call=call, place=place, actor=actor, quota=standing, query=query)
+                yield OpenQuestion(call=call, place=place, actor=actor, quota=left, query=query)
 
     def _record_now(self, group: list[OpenQuestion]) -> Blocked:
         """Record answers. Wait a moment for heads: another process may be committing, and handing over costs more.
@@ -254,7 +255,7 @@ class DecisionLane:
             try:
                 return _record_within(MOMENT, group)
             except OperationalError as error:
-                if _state(error) != _LOCKED:
+                if not was_locked(error):
                     raise
                 # Nothing of this transaction was stored.
                 self._waits_from = monotonic() + NO_MOMENT
@@ -352,15 +353,22 @@ def _callers(hashes: list[str]) -> dict[str, Caller | Exception]:
 
     If the server has ended the idle connection of this thread, connect again once.
     """
-    try:
-        return {**_again_if_lost(partial(find_callers, hashes))}
-    except Exception as error:
-        if isinstance(error, DatabaseError | InterfaceError) and (connection.in_atomic_block or _is_final(error)):
-            raise
-        if len(hashes) == 1:
-            return {hashes[0]: error}
-    middle = len(hashes) // 2
-    return _callers(hashes[:middle]) | _callers(hashes[middle:])
+
+    def is_final(error: Exception) -> bool:
+        return _is_final(error) or (isinstance(error, DatabaseError | InterfaceError) and connection.in_atomic_block)
+
+    def read(some: list[str]) -> dict[str, Caller | Exception]:
+        return {**_again_if_lost(partial(find_callers, some))}
+
+    def failed(error: Exception, some: list[str]) -> dict[str, Caller | Exception]:
+        if is_final(error):
+            raise error
+        return dict.fromkeys(some, error)
+
+    found: dict[str, Caller | Exception] = {}
+    for part in halved(hashes, read, failed=failed, is_final=is_final):
+        found |= part
+    return found
 
 
 def _again_if_lost(read: Callable[[], T]) -> T:
@@ -414,21 +422,17 @@ def _tried(
     failed: Callable[[Exception, OpenQuestion], Exception],
 ) -> Blocked:
     """Answer the questions together. If that fails, try each half, until the one that fails is alone."""
-    try:
-        return do(group)
-    except (DatabaseError, InterfaceError) as error:
-        if len(group) == 1 or _is_final(error):
-            for each in group:
-                each.refuse(failed(error, each))
-            return {}
-    except Exception as error:
-        if len(group) == 1:
-            group[0].refuse(error)
-            return {}
-    middle = len(group) // 2
-    blocked = _tried(group[:middle], do, failed)
-    for tenant_id, questions in _tried(group[middle:], do, failed).items():
-        blocked.setdefault(tenant_id, []).extend(questions)
+
+    def refused(error: Exception, some: list[OpenQuestion]) -> Blocked:
+        is_of_store = isinstance(error, DatabaseError | InterfaceError)
+        for each in some:
+            each.refuse(failed(error, each) if is_of_store else error)
+        return {}
+
+    blocked: Blocked = {}
+    for part in halved(group, do, failed=refused, is_final=_is_final):
+        for tenant_id, questions in part.items():
+            blocked.setdefault(tenant_id, []).extend(questions)
     return blocked
 
 
@@ -437,14 +441,12 @@ def _is_final(error: Exception) -> bool:
 
     What has waited in vain would wait as long again, and everybody else with it. Only a deadlock ends at once.
     """
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return False
     if _is_lost() or isinstance(error, CommitUnknown):
         return True
-    is_deadlock = _state(error) == _DEADLOCK
+    is_deadlock = state_of(error) == _DEADLOCK
     return isinstance(error, OperationalError | InterfaceError) and gave_up_waiting(error) and not is_deadlock
-
-
-def _state(error: Exception) -> str:
-    return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def _is_lost() -> bool:
@@ -524,7 +526,7 @@ def _record_soon(tenant_id: UUID, group: list[OpenQuestion]) -> Blocked:
     try:
         return _record_within(min(longest, max(SHORTLY, *(each.waited for each in group))), group)
     except OperationalError as error:
-        if _state(error) != _LOCKED:
+        if not was_locked(error):
             raise
         # The transaction has ended. Nothing of it was stored.
         return {tenant_id: group}

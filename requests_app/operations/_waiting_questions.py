@@ -11,15 +11,15 @@ from time import monotonic
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.utils.translation import gettext_lazy as _
+import structlog
 
 from audit_app.recorder import Witnessed
 from requests_app.domain import evaluation
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
 from requests_app.domain.acts.declaration import Act
-from requests_app.domain.deciding import Asked, Decided, Standing
-from requests_app.domain.errors import Busy
+from requests_app.domain.deciding import CROWD, TOO_BUSY, Asked, Decided, QuotaLeft
+from requests_app.domain.errors import Busy, OutcomeUnknown
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.models import ContentAccess
 from requests_app.models.evaluation import EvaluationQuery, require_still
@@ -29,10 +29,7 @@ from requests_app.operations._change import Step
 from requests_app.platform import telemetry
 from requests_app.platform.lanes import LaneFull
 
-#: How many questions wait at most, for a thread or for one log.
-CROWD = 4096
-#: What a caller learns whose question was not begun.
-TOO_BUSY = _("The server is too busy at this moment. This attempt changed nothing. Try again in a few seconds.")
+log = structlog.get_logger(__name__)
 
 
 class Call:
@@ -92,7 +89,7 @@ class OpenQuestion:
     call: Call
     place: int
     actor: Actor
-    quota: Standing | None
+    quota: QuotaLeft | None
     query: EvaluationQuery
     verdict: Verdict | None = None
     refused: Exception | None = None
@@ -131,6 +128,15 @@ class OpenQuestion:
         return _allowing.answered(current, self.question, found.facts, verdict, window)
 
     def answer(self) -> None:
+        """Give the answer. Raise nothing: the entry may be committed, so nobody may begin with the question again."""
+        try:
+            self._answer()
+        except Exception as error:
+            log.exception("answer_failed")
+            self.verdict, self.refused = None, OutcomeUnknown() if self.asked.is_access else error
+            self.call.decide(self.place, Decided(refused=self.refused, about=self.about))
+
+    def _answer(self) -> None:
         if self.asked.is_access:
             count(self.refused, self.act)
         known: dict[str, Any] = {"actor": self.actor, "quota": self.quota, "about": self.about}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from requests_app.domain.actors import Actor
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.operations import _decision_lane
+from requests_app.operations._waiting_questions import Call
+
+__all__ = ["Call", "allow_access"]
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:

@@ -35,7 +35,7 @@ from requests_app.models import evaluation as one
 from requests_app.models.callers import find_callers
 from requests_app.models.evaluations import read_all
 from requests_app.models.people import actor_of_token, find_token
-from requests_app.operations import _decision_lane, _repeated_questions
+from requests_app.operations import _decision_lane, _repeated_questions, _waiting_questions
 from requests_app.operations._decision_lane import DecisionLane
 from requests_app.operations._waiting_questions import Call
 from requests_app.platform import telemetry
@@ -280,6 +280,60 @@ def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest
     )
     assert set(ContentAccess.objects.values_list("item_id", flat=True)) == {*items} - {"bad"}
     assert verify(grant.tenant_id).is_good
+
+
+@pytest.mark.dialect
+def test_an_answer_that_fails_after_the_commit_writes_nothing_again(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant, staff = cast.opened(), service_of(cast)
+    before, counted = entries_of(cast), list[int]()
+
+    def count(*_: Any) -> None:
+        counted.append(1)
+        if len(counted) == 2:
+            raise RuntimeError("bad")
+
+    monkeypatch.setattr(_waiting_questions, "count", count)
+    answers = together(*([access(ask(cast, item=str(n)), staff)] for n in range(4)))
+    assert [each.refused is None for [each] in answers] == [True, False, True, True]
+    [[unknown]] = [answer for answer in answers if answer[0].refused is not None]
+    assert isinstance(unknown.refused, OutcomeUnknown), "its entry is there"
+    assert unknown.about == ("grant", str(grant.pk))
+    assert (entries_of(cast), ContentAccess.objects.count()) == (before + 4, 4)
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("where", ["take", "ask"])
+def test_a_bug_before_the_question_is_read_spoils_no_other(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """`take` fails for a whole call, and `ask` for a single question."""
+    cast.opened()
+    good, bad = service_of(cast), service_of(cast, "contoso")
+    quota, plain = Quota(), one.ask
+
+    def take(account: UUID, places: int) -> Quota:
+        if where == "take" and account == bad.person_id:
+            raise RuntimeError("bad")
+        return Quota.__call__(quota, account, places)
+
+    def ask_(question: Question, *, actor: Actor) -> Any:
+        if where == "ask" and question.item == "bad":
+            raise RuntimeError("bad")
+        return plain(question, actor=actor)
+
+    monkeypatch.setattr(_decision_lane, "ask", ask_)
+    made = [
+        Call([access(ask(cast), good)]),
+        Call([access(ask(cast, item="bad"), bad), access(ask(cast), bad)]),
+        Call([access(ask(cast), good)]),
+    ]
+    DecisionLane(take)._decide(made)
+    first, second, third = (call.future.result(0) for call in made)
+    refused = [isinstance(each.refused, RuntimeError) for each in (*first, *second, *third)]
+    assert refused == [False, True, where == "take", False]
+    assert [each.verdict is None for each in (*first, *second, *third)] == refused
 
 
 @pytest.mark.dialect

@@ -476,7 +476,8 @@ def test_a_refusal_does_not_deny_the_entry_of_a_later_question(
     """One question of the call waits in vain for the log of its tenant. The next one is about another tenant."""
     verdict = Verdict(decision=True, reason="window_open", at=clock.here())
     after = Decided(verdict=verdict, actor=Actor.system("test"), about=("grant", str(UUID(int=2))))
-    monkeypatch.setattr(Engine, "decide", lambda _self, _asked: [Decided(refused=refused), after])
+    both = [Decided(refused=refused), after]
+    monkeypatch.setattr(Engine, "decide", lambda _self, asked: both if len(asked) > 1 else [Decided()])
     monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
     body = b'{"evaluations": [{}, {}], ' + QUESTION[1:]
     headers = {name.replace("_", "-"): value for name, value in HEADERS_OF_A_CALL.items()}
@@ -520,10 +521,35 @@ def test_a_server_that_ends_answers_the_calls_that_wait_for_the_engine(monkeypat
     assert answer.status == 503
 
 
-def test_one_client_can_have_half_of_the_questions_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a few calls of somebody without an account would fill the engine, and everybody would be refused."""
-    monkeypatch.setattr(exchange, "LANE", Engine(None))
-    monkeypatch.setattr(fast_path, "MOST_QUESTIONS", 7)
+class OnlyKnown(Engine):
+    """Says at once who asks, and never answers a question."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def submit(self, asked: Sequence[Asked]) -> Future[list[Decided]]:
+        found = super().submit(asked)
+        if asked[0].question is None:
+            found.set_result([Decided()])
+            self._waiting.remove(found)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("engine", "most"),
+    [
+        pytest.param(OnlyKnown(), 7, id="a call of somebody who is known has the room of its questions"),
+        pytest.param(Engine(None), 2, id="before, it has the room of one"),
+    ],
+)
+def test_one_client_can_have_half_of_the_questions_that_wait(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, most: int
+) -> None:
+    """Otherwise a few calls would fill the engine, and everybody would be refused. Anybody can send a call without a
+    token that works, and nobody pays for its questions.
+    """
+    monkeypatch.setattr(exchange, "LANE", engine)
+    monkeypatch.setattr(fast_path, "MOST_QUESTIONS", most)
     body = b'{"evaluations": [{}, {}, {}], ' + QUESTION[1:]
     answers = through_the_bridge(MANY, body, count=3)
     assert sorted(each.status for each in answers) == [0, 0, 503]

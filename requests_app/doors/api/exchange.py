@@ -165,6 +165,10 @@ class Exchange:
             raise
         answers = list[dict[str, Any]]()
         places = len(asked.questions)
+        if places > 1:
+            # Until the caller is known, the call takes the room of one question.
+            yield from self._decided([self._question(token_hash, None, places=places)])
+            places = 0
         for group in asked.groups():
             decided = iter((yield from self._decided(self._questions(token_hash, group, places))))
             places = 0

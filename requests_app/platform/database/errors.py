@@ -11,7 +11,8 @@ _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY = 0xFF
 #: Codes of PostgreSQL (appendix A): serialization_failure, deadlock_detected, lock_not_available, query_canceled (a
 #: time-out). Then the classes of errors that end the session: a lost connection, or a shutdown.
-_WAITED = frozenset({"40001", "40P01", "55P03", "57014"})
+_LOCK_NOT_AVAILABLE = "55P03"
+_WAITED = frozenset({"40001", "40P01", _LOCK_NOT_AVAILABLE, "57014"})
 _LOST = ("08", "25P03", "25P04", "57P")
 
 
@@ -20,6 +21,19 @@ class CommitUnknown(OperationalError):
 
     If the database refuses a commit, its own error is raised instead, and nothing is saved.
     """
+
+
+def was_locked(error: BaseException | None) -> bool:
+    """Return whether a statement failed only because a lock was not granted in time (PostgreSQL).
+
+    Then the database works, and the connection stays open.
+    """
+    return state_of(error) == _LOCK_NOT_AVAILABLE
+
+
+def state_of(error: BaseException | None) -> str:
+    """Return the code of PostgreSQL for this error of Django, or ""."""
+    return getattr(error and error.__cause__, "sqlstate", None) or ""
 
 
 def gave_up_waiting(error: BaseException) -> bool:
