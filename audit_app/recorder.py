@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.db.models.base import ModelState
 
 from audit_app import canonical
+from audit_app.beside import SKIPPING, Beside, Changed, columns_of, insert, inserted, type_of
 from audit_app.models import AuditEntry, ChainHead
 
 
@@ -85,14 +85,15 @@ def record_in(
     *,
     heads: Mapping[UUID, ChainHead],
     beside: Sequence[Model] = (),
+    changed: Sequence[Changed] = (),
     skips_known: bool = False,
     calls_listeners: bool = False,
 ) -> list[AuditEntry]:
     """Add entries to several logs whose heads the caller has locked and read. Each entry has a time of its own.
 
-    `beside` has rows of one model that are inserted together with the entries. With `skips_known`, those whose key the
-    table already has are left out. On PostgreSQL, one statement writes everything. With `calls_listeners`, the
-    functions that were given to `tell` are called, as by `record`.
+    `beside` has rows of one model that are inserted together with the entries, and `changed` rows that are updated.
+    With `skips_known`, those whose key the table already has are left out. On PostgreSQL, one statement writes
+    everything. With `calls_listeners`, the functions that were given to `tell` are called, as by `record`.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record_in() was called outside a transaction")
@@ -103,10 +104,12 @@ def record_in(
     if not rows:
         return []
     if connection.vendor == "postgresql":
-        _write_together(rows, moved, beside, skips_known=skips_known)
+        _write_together(rows, moved, beside, changed, skips_known=skips_known)
         return rows
+    for change in changed:
+        change.update()
     if beside:
-        _insert(beside, skips_known=skips_known)
+        insert(beside, skips_known=skips_known)
     _add(rows)
     _move(moved)
     return rows
@@ -131,55 +134,6 @@ _ONE = f"""
 _ADD = f"INSERT INTO {_INTO} VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608 - names of the models
 
 
-class Beside:
-    """Rows of the caller that are inserted together with an entry. A row in `once` is left out if its key is known.
-
-    On PostgreSQL, one statement inserts the rows and the entry.
-    """
-
-    def __init__(self, *rows: Model, once: Sequence[Model] = ()) -> None:
-        self.rows, self.once = rows, tuple(once)
-
-    @property
-    def values(self) -> list[Any]:
-        return [
-            field.get_db_prep_save(getattr(row, field.attname), connection)
-            for row in (*self.rows, *self.once)
-            for field in row._meta.concrete_fields
-        ]
-
-    @property
-    def statement(self) -> str:
-        return _one_beside(tuple(map(type, self.rows)), tuple(map(type, self.once)))
-
-    def insert(self) -> None:
-        for row in self.rows:
-            _insert([row])
-        for row in self.once:
-            _insert([row], skips_known=True)
-        self.note()
-
-    def note(self) -> None:
-        """Mark the rows as stored."""
-        for row in (*self.rows, *self.once):
-            row._state.adding, row._state.db = False, connection.alias
-
-
-@cache
-def _one_beside(models: tuple[type[Model], ...], once: tuple[type[Model], ...]) -> str:
-    inserts = [_one_row(model) for model in models] + [_one_row(model) + _SKIPPING for model in once]
-    parts = ", ".join(f"beside_{number} AS ({insert})" for number, insert in enumerate(inserts))
-    return _ONE.replace("WITH ", f"WITH {parts}, ", 1)
-
-
-def _one_row(model: type[Model]) -> str:
-    columns = _columns_of(model)
-    return (
-        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"  # noqa: S608 - names of the model
-        f" VALUES ({', '.join(['%s'] * len(columns))})"
-    )
-
-
 _MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
 _MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES]
 _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - names of the models
@@ -202,7 +156,7 @@ def _move(heads: list[ChainHead]) -> None:
 
 
 def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
-    statement, first = (beside.statement, beside.values) if beside else (_ONE, [])
+    statement, first = (beside.before(_ONE), beside.values) if beside else (_ONE, [])
     with connection.cursor() as cursor:
         cursor.execute(
             _prepared(statement),
@@ -219,7 +173,7 @@ def _write(rows: list[AuditEntry], heads: list[ChainHead]) -> None:
     (`%b`). As texts, they would take longer, here and in the database.
     """
     if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
-        arrays = ", ".join(f"%b::{_type(field)}[]" for field in _FIELDS)
+        arrays = ", ".join(f"%b::{type_of(field)}[]" for field in _FIELDS)
         moved = [[getattr(head, name) for head in heads] for name in _MOVES]
         with connection.cursor() as cursor:
             statement = f"{_MOVE_ALL} INSERT INTO {_INTO} SELECT * FROM unnest({arrays})"  # noqa: S608 - the model's names
@@ -251,22 +205,27 @@ def _time_as_sqlite_has_it(at: datetime) -> Any:
 
 
 def _write_together(
-    rows: list[AuditEntry], heads: list[ChainHead], beside: Sequence[Model], *, skips_known: bool
+    rows: list[AuditEntry],
+    heads: list[ChainHead],
+    beside: Sequence[Model],
+    changed: Sequence[Changed],
+    *,
+    skips_known: bool,
 ) -> None:
-    """Insert all rows and update the heads in one statement.
-
-    The rows of a table are one JSON text, because the driver needs long for each array, even if it is short.
-    """
+    """Insert all rows, update the heads and the changed rows, in one statement."""
     values: list[Any] = [[getattr(head, name) for head in heads] for name in _MOVES]
-    first = ""
+    parts: list[str] = []
+    for number, change in enumerate(changed):
+        statement, more = change.together()
+        parts.append(f", changed_{number} AS ({statement})")
+        values += more
     if beside:
-        columns = _columns_of(type(beside[0]))
-        first = f", beside AS ({_inserted(type(beside[0]), columns)}{_SKIPPING if skips_known else ''})"
-        values.append(_document(beside, columns))
-    values.append(_document(rows, tuple(_COLUMNS)))
+        statement, more = inserted(beside, columns_of(type(beside[0])))
+        parts.append(f", beside AS ({statement}{SKIPPING if skips_known else ''})")
+        values += more
+    statement, more = inserted(rows, tuple(_COLUMNS))
     with connection.cursor() as cursor:
-        statement = _prepared(f"{_MOVE_ALL}{first} {_inserted(AuditEntry, tuple(_COLUMNS))}")
-        cursor.execute(statement, values)
+        cursor.execute(_prepared(f"{_MOVE_ALL}{''.join(parts)} {statement}"), [*values, *more])
 
 
 _MOVE_ALL = f"""
@@ -276,60 +235,6 @@ _MOVE_ALL = f"""
             AS new(size, last_at, unsigned_since, tenant_id)
         WHERE old.tenant_id = new.tenant_id
     )"""  # noqa: S608 - names of the models
-
-
-_SKIPPING = " ON CONFLICT DO NOTHING"
-
-
-@cache
-def _columns_of(model: type[Model]) -> tuple[str, ...]:
-    return tuple(str(field.column) for field in model._meta.concrete_fields)
-
-
-@cache
-def _inserted(model: type[Model], columns: tuple[str, ...]) -> str:
-    table, names = model._meta.db_table, ", ".join(columns)
-    return (
-        f"INSERT INTO {table} ({names}) SELECT {names}"  # noqa: S608 - names of the model
-        f" FROM json_populate_recordset(NULL::{table}, %s::json)"
-    )
-
-
-def _document(rows: Sequence[Model], columns: tuple[str, ...]) -> str:
-    return json.dumps([{column: getattr(row, column) for column in columns} for row in rows], default=_as_text)
-
-
-def _as_text(value: object) -> str:
-    """Return a value as PostgreSQL reads it from a text. It converts the text to the type of the column."""
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return f"\\x{value.hex()}"
-    raise TypeError(f"{type(value).__name__} has no text for the database")
-
-
-def _insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
-    """Insert rows of one model with one statement that SQLite compiles once."""
-    known = rows[0]._meta.concrete_fields
-    fields = [field for field in known if not (field.primary_key and getattr(rows[0], field.attname) is None)]
-    columns = ", ".join(str(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
-    statement += _SKIPPING if skips_known else ""
-    values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
-
-
-def _type(field: Field[Any, Any]) -> str:
-    """Return the type of the field in PostgreSQL, without a length.
-
-    A cast to a type with a length would cut a long text without an error. A cast without a length does not
-    change the text, and then the column refuses it.
-    """
-    return str(field.db_type(connection)).partition("(")[0]
 
 
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
@@ -353,7 +258,7 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
     with connection.awaiting(_HEADS, tenant_id), connection.cursor() as cursor:  # type: ignore[attr-defined]  # our own
         cursor.execute(_prepared(_TURN), [tenant_id])
         *head, at = cursor.fetchone()
-    return ChainHead(**dict(zip(_HEAD, head, strict=True))), at
+    return _head_of(head), at
 
 
 def claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | None]:
@@ -380,7 +285,7 @@ def _claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | Non
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [f"{{{','.join(map(str, tenant_ids))}}}"])
         found = cursor.fetchall()
-    heads = {row[0]: ChainHead(**dict(zip(_HEAD, row[:-1], strict=True))) for row in found}
+    heads = {row[0]: _head_of(row[:-1]) for row in found}
     # The rows come as they are locked, each with its own time.
     return heads, max((row[-1] for row in found), default=None)
 
@@ -474,10 +379,19 @@ _CLAIM = f"""
 _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
 
 
+def _head_of(columns: Sequence[Any]) -> ChainHead:
+    """Return the row with these columns. A sweep reads hundreds of heads, and Django needs much longer for each."""
+    head = ChainHead.__new__(ChainHead)
+    head.__dict__.update(zip(_HEAD, columns, strict=True))
+    head._state = ModelState()
+    head._state.adding, head._state.db = False, connection.alias
+    return head
+
+
 def _lock(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     if connection.vendor == "postgresql" and len(tenant_ids) == 1:
         with connection.cursor() as cursor:
             cursor.execute(_prepared(_LOCK), list(tenant_ids))
-            return {found[0]: ChainHead(**dict(zip(_HEAD, found, strict=True))) for found in cursor.fetchall()}
+            return {found[0]: _head_of(found) for found in cursor.fetchall()}
     rows = ChainHead.objects.select_for_update().filter(pk__in=tenant_ids).order_by("pk")
     return {head.pk: head for head in rows}

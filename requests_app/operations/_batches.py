@@ -6,20 +6,22 @@ statement is about the whole batch. If nothing else is left, a sweep waits a sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from audit_app import recorder
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act
+from requests_app.domain.states import State
+from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiled import CompiledQuery
@@ -49,11 +51,32 @@ class Ripe:
     end: Callable[[list[Move]], None]
     has_grant: bool = False
 
-    def claimed(self, at: datetime, *, waits: bool) -> QuerySet[Any]:
+    def claimed(
+        self, at: datetime, *, limit: int, keys: Collection[UUID] | None, passed_over: Collection[UUID], waits: bool
+    ) -> list[AccessRequest]:
+        """Lock at most `limit` of them, and return them: those with these keys, or all but those in `passed_over`."""
         rows: Any = self.rows(at)
-        if not self.has_grant:
-            return cast(QuerySet[Any], rows.only(*_NEEDED).claimed(waits=waits))
-        return cast(QuerySet[Any], rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant", waits=waits))
+        if keys is None and self.has_grant:
+            return self._claimed_by_grant(at, limit=limit, passed_over=passed_over)
+        rows = rows.exclude(pk__in=passed_over) if keys is None else rows.filter(pk__in=keys)
+        if self.has_grant:
+            return list(rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant", waits=waits)[:limit])
+        return list(rows.only(*_NEEDED).claimed(waits=waits)[:limit])
+
+    def _claimed_by_grant(self, at: datetime, *, limit: int, passed_over: Collection[UUID]) -> list[AccessRequest]:
+        """Lock the grants that ended first, and then their access requests. Nothing is waited for.
+
+        With one statement for both tables, PostgreSQL reads and sorts all open windows for each batch, if it expects
+        few of them.
+        """
+        ended: Any = Grant.objects.elapsed(at).exclude(access_request__in=passed_over).order_by("closes_at")
+        grants = {grant.access_request_id: grant for grant in ended.claimed()[:limit]}
+        which: Any = AccessRequest.objects.filter(pk__in=[*grants], state=State.OPEN)
+        rows = {row.pk: row for row in which.only(*_NEEDED).claimed()}
+        found = [rows[key] for key in grants if key in rows]
+        for row in found:
+            row.grant = grants[row.pk]
+        return found
 
 
 @dataclass
@@ -92,22 +115,22 @@ class _Sweep:
     passed_over: set[UUID]
 
     def run(self) -> int:
-        which = ~Q(pk__in=self.passed_over)
         try:
-            batch = self._end(which)
+            batch = self._end()
         except Exception as failure:
             _require_store(failure)
             logger.error("sweep.batch_failed", error=_kind(failure))
-            return self._apart(self._keys(which))
+            return self._apart(self._keys())
         if batch.done:
             # What was busy comes with the next batch.
             return batch.done
-        return self._wait_for(batch.busy or self._held(which))
+        return self._wait_for(batch.busy or self._held())
 
-    def _end(self, which: Q, *, waits: bool = False) -> _Batch:
+    def _end(self, keys: Collection[UUID] | None = None, *, waits: bool = False) -> _Batch:
+        """End a batch: those with these keys, or without keys those that have waited longest."""
         batch = _Batch()
         with act(self.declared, actor=self.actor) as current:
-            rows = list(self.ripe.claimed(self.at, waits=waits).filter(which)[: self.limit])
+            rows = self.ripe.claimed(self.at, limit=self.limit, keys=keys, passed_over=self.passed_over, waits=waits)
             if not rows:
                 return batch
             tenants = {row.tenant_id for row in rows}
@@ -130,18 +153,21 @@ class _Sweep:
         batch.done = len(steps)
         return batch
 
-    def _held(self, which: Q) -> dict[UUID, list[UUID]]:
+    def _held(self) -> dict[UUID, list[UUID]]:
         """Return those access requests, of the ones that have waited longest, whose rows somebody else has locked.
 
         Without this, an engineer could keep a window from being closed: each attempt to open content locks its row.
         """
         found: dict[UUID, list[UUID]] = {}
-        for tenant_id, pk in self.ripe.rows(self.at).filter(which).values_list("tenant_id", "pk")[:MOST_WAITS]:
+        for tenant_id, pk in self._left().values_list("tenant_id", "pk")[:MOST_WAITS]:
             found.setdefault(tenant_id, []).append(pk)
         return found
 
-    def _keys(self, which: Q) -> list[UUID]:
-        return list(self.ripe.rows(self.at).filter(which).values_list("pk", flat=True)[: self.limit])
+    def _keys(self) -> list[UUID]:
+        return list(self._left().values_list("pk", flat=True)[: self.limit])
+
+    def _left(self) -> QuerySet[Any]:
+        return self.ripe.rows(self.at).exclude(pk__in=self.passed_over)
 
     def _apart(self, keys: list[UUID]) -> int:
         """End each half of these access requests by itself. Pass over a single one that fails."""
@@ -149,7 +175,7 @@ class _Sweep:
             done
             for half in halves(keys)
             for done in halved(
-                half, lambda some: self._end(Q(pk__in=some)).done, failed=self._given_up, is_final=_is_of_store
+                half, lambda some: self._end(some).done, failed=self._given_up, is_final=_is_of_store
             )
         )
 
@@ -164,12 +190,12 @@ class _Sweep:
         Without this, what is nearly always locked would never be free when a sweep looks.
         """
         done = 0
-        for number, (tenant_id, keys) in enumerate(sorted(busy.items())):
+        for number, (_tenant_id, keys) in enumerate(sorted(busy.items())):
             if number >= MOST_WAITS:
                 self.passed_over.update(keys)
                 continue
             try:
-                done += self._end(Q(tenant_id=tenant_id, pk__in=keys), waits=True).done
+                done += self._end(keys, waits=True).done
             except Exception as failure:
                 _require_store(failure)
                 if _is_held(failure):

@@ -20,6 +20,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
+from audit_app.beside import Beside, Changed, merged
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Side
@@ -48,7 +49,6 @@ from requests_app.operations._entries import described, searched
 from requests_app.operations._locked_rows import FIND, locked_grant, read_decisions
 from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
-from requests_app.platform.database import compiled
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
 
@@ -100,8 +100,9 @@ class Step:
     correlation_id: UUID | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
-    # New rows that are inserted together with the entry, at the end of the act.
+    # Rows that are inserted, and rows that are updated, together with the entry, at the end of the act.
     new_rows: list[Model] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
     # The head of the log, if a statement of this act has already locked and read it.
     head: ChainHead | None = None
     # The proposal that another person has confirmed, if this act is the proposed change.
@@ -203,7 +204,7 @@ class Step:
         *,
         detail: dict[str, Any] | None = None,
         text: str = "",
-        beside: recorder.Beside | None = None,
+        beside: Beside | None = None,
     ) -> AuditEntry:
         """Write the entry about the act, in the act's own transaction."""
         entry = self.entry(event, detail=detail, text=text)
@@ -416,7 +417,7 @@ def apply_ticket(step: TicketMove) -> None:
 
 
 def apply(step: Move, *, posts: bool = False) -> None:
-    """Save the row of one transition, and write its entry together with its new rows.
+    """Save the row of one transition, and write its entry together with its new and changed rows.
 
     With `posts`, write its messages in the same statement. All others are written at the end of the act.
     """
@@ -425,12 +426,13 @@ def apply(step: Move, *, posts: bool = False) -> None:
         messages = [row_of(note, at=step.at) for note in step.notes]
         step.notes.clear()
         bell.ring()
-    beside = recorder.Beside(*step.new_rows, once=messages) if step.new_rows or messages else None
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
     row.decide_by = step.decide_by or row.decide_by
-    compiled.update(row, "state", "state_changed_at", "decide_by")
+    # The row is locked, so it is there.
+    of_row = Changed([row], "state", "state_changed_at", "decide_by")
+    beside = Beside(*step.new_rows, once=messages, changed=[of_row, *step.changed])
     detail = {"reference": row.reference, "state": str(row.state), **_noted(step.note)}
     text = f"{row.reference} {step.note}".strip()
     step.witness(step.edge.event, detail=detail, text=text, beside=beside)
@@ -439,23 +441,23 @@ def apply(step: Move, *, posts: bool = False) -> None:
 def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
     """Make the same transition for many access requests, and write entries and messages, with a few statements.
 
-    The sweep uses this. All steps must have the same transition, and the caller has locked the heads of their logs.
+    The sweep uses this. All steps must have the same transition and change the same fields, and the caller has locked
+    the heads of their logs.
     """
     if not steps:
         return
     edge = steps[0].edge
+    state = str(edge.target)
     entries: list[tuple[recorder.Witnessed, datetime]] = []
-    by_time: dict[datetime, list[UUID]] = {}
     for step in steps:
-        step.row.state = edge.target
-        by_time.setdefault(step.at, []).append(step.row.pk)
-        detail = {"reference": step.row.reference, "state": str(edge.target)}
-        entries.append((step.entry(edge.event, detail=detail, text=step.row.reference), step.at))
-    # There is one time, unless a clock was set back: then each log has its own.
-    for at, keys in by_time.items():
-        AccessRequest.objects.filter(pk__in=keys).update(state=edge.target, state_changed_at=at)
+        row = step.row
+        row.state, row.state_changed_at = state, step.at
+        detail = {"reference": row.reference, "state": state}
+        entries.append((step.entry(edge.event, detail=detail, text=row.reference), step.at))
+    changed = [Changed([step.row for step in steps], "state", "state_changed_at")]
+    changed += merged(change for step in steps for change in step.changed)
     messages = [row_of(note, at=step.at) for step in steps for note in step.notes]
-    recorder.record_in(entries, heads=heads, beside=messages, skips_known=True, calls_listeners=True)
+    recorder.record_in(entries, heads=heads, beside=messages, changed=changed, skips_known=True, calls_listeners=True)
     if messages:
         bell.ring()
 

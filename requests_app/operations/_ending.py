@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from audit_app import canonical
+from audit_app.beside import Changed
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import CLOSE, EXPIRE, REVOKE, WITHDRAW
 from requests_app.domain.acts.tenants import TENANT_SWITCHED_OFF, TENANT_SWITCHED_ON
@@ -50,44 +50,20 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str, also_over: bo
 
 
 def close_grant(step: Move, reason: Grant.CloseReason) -> None:
-    close_grants([step], reason)
-
-
-def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
-    """Close the grants of these steps.
+    """Close the grant of this step. `apply` stores it together with the entry.
 
     If the time of a window is already over, the grant stores the window's own end as the closing time, no matter when
     the sweep runs.
     """
-    for step in steps:
-        grant = step.grant
-        assert grant is not None
-        grant.closed_at = min(step.at, grant.closes_at)
-        grant.close_reason = reason
-        grant.closed_by_id = step.actor.person_id
-        closed_at = canonical.instant(grant.closed_at)
-        step.detail = {**step.detail, "grant": str(grant.pk), "closed_at": closed_at, "how": str(reason)}
-        step.tell(about(step.row, Topic.WINDOW_CLOSED, *EVERYBODY))
-    grants = [step.grant for step in steps if step.grant]
-    # One statement for each end time, because the sweep closes hundreds of grants. bulk_update would make a CASE for
-    # every row, and that costs more than all other statements together.
-    for closed_at, closed in _by_end(grants):
-        Grant.objects.filter(pk__in=[grant.pk for grant in closed]).update(
-            closed_at=closed_at, close_reason=reason, closed_by=closed[0].closed_by_id
-        )
-
-
-def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
-    """Yield the grants in groups, each with the value for `closed_at`.
-
-    A grant whose time is over gets the planned end of its own window. All other grants get the time of the act.
-    """
-    ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
-    early = [grant for grant in grants if grant.closed_at != grant.closes_at]
-    if ran_out:
-        yield F("closes_at"), ran_out
-    if early:
-        yield early[0].closed_at, early
+    grant = step.grant
+    assert grant is not None
+    grant.closed_at = min(step.at, grant.closes_at)
+    grant.close_reason = reason
+    grant.closed_by_id = step.actor.person_id
+    step.changed.append(Changed([grant], "closed_at", "close_reason", "closed_by"))
+    closed_at = canonical.instant(grant.closed_at)
+    step.detail = {**step.detail, "grant": str(grant.pk), "closed_at": closed_at, "how": str(reason)}
+    step.tell(about(step.row, Topic.WINDOW_CLOSED, *EVERYBODY))
 
 
 def tell_ended(step: Move) -> None:

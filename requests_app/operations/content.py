@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from django.db.models import Exists, OuterRef, UUIDField
 from django.utils.translation import gettext as _
 
-from audit_app import recorder
+from audit_app.beside import Beside
 from requests_app.content.connectors.base import (
     Connector,
     ConnectorError,
@@ -349,7 +349,7 @@ def _append(
         _EVENTS[kind],
         detail={**named, **detail},
         text=f"{resource.name} {columns.get('item_ref', '')}",
-        beside=recorder.Beside(row),
+        beside=Beside(row),
     )
 
 

@@ -24,7 +24,7 @@ from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._batches import Ripe, swept
 from requests_app.operations._change import Move
-from requests_app.operations._ending import about, close_grants, tell_ended
+from requests_app.operations._ending import about, close_grant, tell_ended
 from requests_app.platform import bell
 from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import backups, guards
@@ -46,7 +46,8 @@ def _tell_all_ended(steps: list[Move]) -> None:
 
 
 def _close_all(steps: list[Move]) -> None:
-    close_grants(steps, Grant.CloseReason.ELAPSED)
+    for step in steps:
+        close_grant(step, Grant.CloseReason.ELAPSED)
 
 
 _OVERDUE = Ripe(

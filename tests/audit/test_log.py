@@ -17,7 +17,8 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from audit_app import canonical, export, exported_entries, queries, recorder
+from audit_app import beside, canonical, export, exported_entries, queries, recorder
+from audit_app.beside import Beside, Changed
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.shard_positions import Shards
 from audit_app.verify import verify
@@ -168,6 +169,32 @@ def test_a_log_without_entries_is_claimed_and_a_row_beside_is_inserted_once() ->
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("arrays_from", [1, 100])
+def test_rows_beside_many_entries_are_stored_as_django_would_store_them(
+    monkeypatch: pytest.MonkeyPatch, arrays_from: int
+) -> None:
+    """A column in which all rows have the same value, and one in which they differ: texts, JSON, times and nothing."""
+    monkeypatch.setattr(beside, "ARRAYS_FROM", arrays_from)
+    tenant, later = uuid4(), AT.replace(microsecond=7)
+    differing: list[dict[str, Any]] = [
+        {"payload": {"é": [1, None]}, "mark": "'%s'", "delivered_at": None, "attempts": 0, "rendered": None},
+        {"payload": {}, "mark": "{,}", "delivered_at": later, "attempts": 3, "rendered": {"a": "\\"}},
+    ]
+    same = {"topic": "a", "about": tenant, "created_at": AT, "next_attempt_at": AT, "lane": "fanout"}
+    rows = [OutboxMessage(key=f"{number}", **same, **each) for number, each in enumerate(differing)]
+    known = OutboxMessage(key="known", **same)
+    known.save(force_insert=True)
+    known.topic, known.payload = "b", {"x": "y"}
+    heads, _at = recorder.claim({tenant})
+    changed = [Changed([known], "topic", "payload")]
+    recorder.record_in([(an_entry(tenant), AT)] * 2, heads=heads, beside=rows, changed=changed)
+    for row in (*rows, known):
+        stored = OutboxMessage.objects.get(pk=row.pk)
+        assert {**vars(stored), "_state": None} == {**vars(row), "_state": None}
+    assert queries.size(tenant) == 2
+
+
+@pytest.mark.django_db
 def test_an_entry_is_written_with_several_rows_beside_it_or_with_none_of_them() -> None:
     tenant = uuid4()
 
@@ -177,13 +204,13 @@ def test_an_entry_is_written_with_several_rows_beside_it_or_with_none_of_them() 
     rows, known = [row("one", payload={"é": [1]}), row("two", mark="'%s'")], row("known")
     known.save(force_insert=True)
     again = row("known", mark="other")
-    recorder.record([an_entry(tenant)], at=AT, beside=recorder.Beside(*rows, once=[again, row("three")]))
+    recorder.record([an_entry(tenant)], at=AT, beside=Beside(*rows, once=[again, row("three")]))
     stored = dict(OutboxMessage.objects.values_list("key", "mark"))
     assert stored == {"one": "", "two": "'%s'", "three": "", "known": ""}
     assert OutboxMessage.objects.get(key="one").payload == {"é": [1]}
     assert not rows[0]._state.adding
     with pytest.raises(IntegrityError), transaction.atomic():
-        recorder.record([an_entry(tenant)], at=AT, beside=recorder.Beside(row("four"), again))
+        recorder.record([an_entry(tenant)], at=AT, beside=Beside(row("four"), again))
     assert (queries.size(tenant), OutboxMessage.objects.count()) == (1, 4)
 
 

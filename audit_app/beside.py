@@ -1,0 +1,210 @@
+"""Writes rows of other models in the same statement as entries of a log, on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Field, JSONField, Model
+
+#: From this number of rows on, each column is one array, or one value if all rows have the same. Fewer rows are one
+#: JSON text, because the driver needs long for each array, even if it is short. COPY would be even faster, but is not
+#: allowed for a role with row-level security.
+ARRAYS_FROM = 100
+SKIPPING = " ON CONFLICT DO NOTHING"
+
+
+class Changed:
+    """Rows of one model, with the names of the fields whose new values are to be stored."""
+
+    def __init__(self, rows: Sequence[Model], *names: str) -> None:
+        self.rows, self.model, self.names = rows, type(rows[0]), names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(str(_field(self.model, name).column) for name in self.names)
+
+    def together(self) -> tuple[str, list[Any]]:
+        """Return one statement for all rows, and its values."""
+        key = str(self.model._meta.pk.column)
+        table, columns = self.model._meta.db_table, (key, *self.columns)
+        source, values = _source(self.rows, columns)
+        sets = ", ".join(f"{column} = new.{column}" for column in self.columns)
+        statement = f"UPDATE {table} AS old SET {sets} FROM ({source}) AS new WHERE old.{key} = new.{key}"  # noqa: S608 - names of the model
+        return statement, values
+
+    def alone(self) -> tuple[str, list[list[Any]]]:
+        """Return a statement for one row, and its values for each row."""
+        columns = self.columns
+        fields = [*(_by_column(self.model)[column] for column in columns), self.model._meta.pk]
+        values = [
+            [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in self.rows
+        ]
+        return _updated(self.model, columns), values
+
+    def update(self) -> None:
+        statement, values = self.alone()
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, values)
+
+
+def merged(changes: Iterable[Changed]) -> list[Changed]:
+    """Return these changes, with one for all that are about the same fields of the same model."""
+    found: dict[tuple[type[Model], tuple[str, ...]], list[Model]] = {}
+    for change in changes:
+        found.setdefault((change.model, change.names), []).extend(change.rows)
+    return [Changed(rows, *names) for (_model, names), rows in found.items()]
+
+
+class Beside:
+    """Rows of the caller that are written together with an entry. On PostgreSQL, one statement writes all of them.
+
+    A row in `once` is left out if its key is known. `changed` has single rows whose fields get new values.
+    """
+
+    def __init__(self, *rows: Model, once: Sequence[Model] = (), changed: Sequence[Changed] = ()) -> None:
+        self.rows, self.once, self.changed = rows, tuple(once), tuple(changed)
+
+    @property
+    def values(self) -> list[Any]:
+        changed = [value for change in self.changed for value in change.alone()[1][0]]
+        new = [
+            field.get_db_prep_save(getattr(row, field.attname), connection)
+            for row in (*self.rows, *self.once)
+            for field in row._meta.concrete_fields
+        ]
+        return [*changed, *new]
+
+    def before(self, entry: str) -> str:
+        """Return the statement of an entry, which begins with WITH, with those of the rows before it."""
+        changed = tuple((change.model, change.columns) for change in self.changed)
+        return _one_beside(entry, changed, tuple(map(type, self.rows)), tuple(map(type, self.once)))
+
+    def insert(self) -> None:
+        for change in self.changed:
+            change.update()
+        for row in self.rows:
+            insert([row])
+        for row in self.once:
+            insert([row], skips_known=True)
+        self.note()
+
+    def note(self) -> None:
+        """Mark the rows as stored."""
+        for row in (*self.rows, *self.once):
+            row._state.adding, row._state.db = False, connection.alias
+
+
+@cache
+def _one_beside(
+    entry: str,
+    changed: tuple[tuple[type[Model], tuple[str, ...]], ...],
+    models: tuple[type[Model], ...],
+    once: tuple[type[Model], ...],
+) -> str:
+    updates = [_updated(model, columns) for model, columns in changed]
+    inserts = [_one_row(model) for model in models] + [_one_row(model) + SKIPPING for model in once]
+    parts = ", ".join(f"beside_{number} AS ({each})" for number, each in enumerate([*updates, *inserts]))
+    return entry.replace("WITH ", f"WITH {parts}, ", 1)
+
+
+@cache
+def _updated(model: type[Model], columns: tuple[str, ...]) -> str:
+    sets = ", ".join(f"{column} = %s" for column in columns)
+    return f"UPDATE {model._meta.db_table} SET {sets} WHERE {model._meta.pk.column} = %s"  # noqa: S608 - names of the model
+
+
+@cache
+def _one_row(model: type[Model]) -> str:
+    columns = columns_of(model)
+    return (
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"  # noqa: S608 - names of the model
+        f" VALUES ({', '.join(['%s'] * len(columns))})"
+    )
+
+
+@cache
+def columns_of(model: type[Model]) -> tuple[str, ...]:
+    return tuple(str(field.column) for field in model._meta.concrete_fields)
+
+
+@cache
+def _by_column(model: type[Model]) -> dict[str, Field[Any, Any]]:
+    return {str(field.column): field for field in model._meta.concrete_fields}
+
+
+def _field(model: type[Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def inserted(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Return the statement that inserts these rows of one model into PostgreSQL, and its values."""
+    source, values = _source(rows, columns)
+    return f"INSERT INTO {type(rows[0])._meta.db_table} ({', '.join(columns)}) {source}", values
+
+
+def _source(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Return a SELECT of these columns of the rows, and its values."""
+    model = type(rows[0])
+    if len(rows) < ARRAYS_FROM:
+        table = model._meta.db_table
+        source = f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{table}, %s::json)"  # noqa: S608 - names of the model
+        return source, [_document(rows, columns)]
+    selected, arrays, same, lists = [], [], [], []
+    for column, values in zip(columns, zip(*map(attrgetter(*columns), rows), strict=True), strict=True):
+        field = _by_column(model)[column]
+        first, is_json = values[0], isinstance(field, JSONField)
+        if len(values) > 1 and first == values[-1] and values.count(first) == len(values):
+            selected.append(f"%s::{type_of(field)} AS {column}")
+            same.append(field.get_db_prep_save(first, connection))
+            continue
+        selected.append(f"new.{column}::jsonb" if is_json else f"new.{column}")
+        arrays.append((column, "text" if is_json else type_of(field)))
+        lists.append([None if each is None else json.dumps(each) for each in values] if is_json else list(values))
+    marks = ", ".join(f"%b::{kind}[]" for _column, kind in arrays)
+    names = ", ".join(column for column, _kind in arrays)
+    source = f"SELECT {', '.join(selected)} FROM unnest({marks}) AS new({names})"  # noqa: S608 - names of the model
+    return source, [*same, *lists]
+
+
+def type_of(field: Field[Any, Any]) -> str:
+    """Return the type of the field in PostgreSQL, without a length.
+
+    A cast to a type with a length would cut a long text without an error. A cast without a length does not
+    change the text, and then the column refuses it.
+    """
+    return str(field.db_type(connection)).partition("(")[0]
+
+
+def _document(rows: Sequence[Model], columns: tuple[str, ...]) -> str:
+    return json.dumps([{column: getattr(row, column) for column in columns} for row in rows], default=_as_text)
+
+
+def _as_text(value: object) -> str:
+    """Return a value as PostgreSQL reads it from a text. It converts the text to the type of the column."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"{type(value).__name__} has no text for the database")
+
+
+def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
+    """Insert rows of one model with one statement that SQLite compiles once."""
+    known = rows[0]._meta.concrete_fields
+    fields = [field for field in known if not (field.primary_key and getattr(rows[0], field.attname) is None)]
+    columns = ", ".join(str(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
+    statement += SKIPPING if skips_known else ""
+    values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, values)
