@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -167,7 +168,7 @@ class DecisionLane:
     # --- One portion ---------------------------------------------------------------------------------------------
 
     def _work(self, calls: list[Call]) -> None:
-        with bounds.within(_limits()):
+        with _portion():
             self._decide(calls)
 
     def _decide(self, calls: list[Call]) -> None:
@@ -280,7 +281,7 @@ class DecisionLane:
 
     def _wait(self, logs: list[BusyLog]) -> None:
         """Answer one portion of each log. What is left, or has gathered meanwhile, waits behind the other logs."""
-        with bounds.within(_limits()):
+        with _portion():
             for busy in logs:
                 for group in _apart(busy.take(MOST)):
                     blocked = _tried(group, partial(_record_soon, busy.tenant_id), _access_failed)
@@ -315,6 +316,18 @@ def _log_of(question: Question) -> tuple[str, str, str]:
     But the same question always needs the same log, so the threads that wait are counted under this.
     """
     return "evaluation", question.service, question.tenant or question.resource
+
+
+@contextmanager
+def _portion() -> Iterator[None]:
+    """Set the limits of these threads, and open the file of SQLite again if it was moved, removed or restored.
+
+    On PostgreSQL, the connection stays: it has the plans of the statements.
+    """
+    with bounds.within(_limits()):
+        if connection.vendor == "sqlite":
+            connection.close_if_unusable_or_obsolete()
+        yield
 
 
 def _limits() -> bounds.Bounds:

@@ -575,6 +575,17 @@ def test_no_statement_of_these_threads_lasts_longer_than_one_of_an_act(monkeypat
     assert [(each.read, each.read_on_server) for each in found] == [(bounds.ACT_SECONDS, bounds.ACT_SECONDS_OF_SERVER)]
 
 
+def test_a_portion_sees_a_database_that_was_restored_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite, it is another file then. `tests/database/test_sqlite_connection.py` has what the connection does."""
+    lane, done = DecisionLane(Quota()), list[str]()
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: done.append("looked"))
+    monkeypatch.setattr(lane, "_decide", lambda _calls: done.append("decided"))
+    lane._work([])
+    lane._wait([])
+    is_sqlite = connection.vendor == "sqlite"
+    assert done == (["looked", "decided", "looked"] if is_sqlite else ["decided"])
+
+
 # --- Observers -----------------------------------------------------------------------------------------------
 
 
