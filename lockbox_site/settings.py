@@ -399,8 +399,9 @@ CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
 WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
 WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
 # The most downloads, event streams and waiting calls in each web process. They need memory and a connection to the
-# client, but no thread. Downloads of content may use half of them, and so may calls of the API.
-WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
+# client, but no thread. Calls of the API may use half of them, downloads of content a quarter, and pages a quarter. So
+# one process can have a thousand event streams.
+WEB_STREAMS = whole_number("WEB_STREAMS", default=2000, least=4, most=20_000)
 # The port of the proxy for web tools that have an upstream address (docs/web-tools.md). 0 means that none runs here.
 TOOL_PROXY_PORT = whole_number("TOOL_PROXY_PORT", default=0, least=0, most=65535)
 # Whether a part waits until the database answers and is up to date, instead of ending. For containers, which start in

@@ -21,7 +21,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.models import Grant
 from requests_app.platform.slots import Slot, Slots
-from requests_app.platform.waiting import WANTED, Ending
+from requests_app.platform.waiting import CONTENT_WANTED, Ending
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +30,13 @@ RECHECK_SECONDS = 0.25
 #: The most downloads at the same time under one grant, in one process.
 MOST_PER_GRANT = 2
 
+#: Each download needs more memory than a call that waits.
+SHARE_OF_CONTENT = 4
+
 DOWNLOADS = Slots(
     own_taken=_("Two downloads are already running in this access window. Wait until one of them has ended."),
     all_taken=_("Too many downloads are running at the moment. Try again in a minute."),
+    share=SHARE_OF_CONTENT,
 )
 #: Re-entrant, because the garbage collector may end an abandoned stream while this thread holds the lock.
 _lock = threading.RLock()
@@ -133,7 +137,7 @@ def watched(
     stream = Watched(grant_id, ends=ends, note=note, ending=ending)
     with _lock:
         _open.add(stream)
-    WANTED.set()
+    CONTENT_WANTED.set()
     try:
         yield stream
     finally:

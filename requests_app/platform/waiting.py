@@ -20,8 +20,10 @@ LOOK_EVERY = 0.5
 
 #: How long the server waits after an empty chunk, or after a check in vain, if nobody rings. None is LOOK_EVERY.
 Pause = float | Callable[[], float] | None
-#: Set as soon as somebody in this process waits for something that a thread looks for (`requests_app.work.lookout`).
-WANTED = threading.Event()
+#: Each is set as soon as somebody in this process waits for something that a thread looks for
+#: (`requests_app.work.lookout`): for the end of a window whose content is read, for the end of the rights of a call or
+#: a page, or for new entries and events.
+CONTENT_WANTED, ENDS_WANTED, NEWS_WANTED = threading.Event(), threading.Event(), threading.Event()
 
 
 class Waiting(HttpResponse):

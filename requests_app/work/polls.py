@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from requests_app.operations import signal_polls
-from requests_app.platform.waiting import WANTED, News
+from requests_app.platform.waiting import NEWS_WANTED, News
 
 
 class Hub:
@@ -26,7 +26,7 @@ class Hub:
         news = News()
         with self._lock:
             self._waiting.setdefault(stream_id, []).append(news)
-        WANTED.set()
+        NEWS_WANTED.set()
 
         def leave() -> None:
             with self._lock:

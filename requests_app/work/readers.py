@@ -2,7 +2,7 @@
 
 For all of them in a process, one statement reads the lengths of their logs, one the windows, and one what each kind of
 caller may do. So a call that waits holds no thread and no connection, and costs nothing while nothing of its own
-changes.
+changes. What ends a call or a page is read by another thread than what is new for it: an end waits for no news.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from requests_app.domain import clock
-from requests_app.platform.waiting import WANTED, News
+from requests_app.platform.waiting import ENDS_WANTED, NEWS_WANTED, News
 from requests_app.queries import waiting
 
 #: For how many seconds a silent call relies on what was read last. Then it reads its caller's roles itself.
@@ -47,6 +47,11 @@ class Seat:
         #: Whether the caller's token or session was gone when it was read last.
         self.is_gone = False
 
+    @property
+    def can_end(self) -> bool:
+        """Whether its end or the end of its caller's rights is looked for."""
+        return self.grant_id is not None or self.token_id is not None or self.session is not None
+
     def hear_size(self, size: int) -> bool:
         """Take the length of the log. Return whether it has changed."""
         before, self.size = self.size, size
@@ -67,25 +72,6 @@ class Seat:
         return max(checked_at, self.confirmed_at)
 
 
-class _Found:
-    """What was read for these seats. Nothing is asked for a kind of thing that nobody waits for."""
-
-    def __init__(self, seats: list[Seat]) -> None:
-        at = clock.now()
-        sessions = [seat.session for seat in seats if seat.session is not None]
-        self.windows = waiting.live_windows({seat.grant_id for seat in seats if seat.grant_id is not None}, at=at)
-        self.sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
-        self._tokens = waiting.standings({seat.token_id for seat in seats if seat.token_id is not None}, at=at)
-        self._people = waiting.standings_of_people({person_id for _key, person_id in sessions})
-        self._sessions = waiting.live_sessions({key for key, _person_id in sessions})
-
-    def standing_of(self, seat: Seat) -> Any:
-        if seat.session is None:
-            return self._tokens.get(seat.token_id) if seat.token_id is not None else None
-        key, person_id = seat.session
-        return self._people.get(person_id) if key in self._sessions else None
-
-
 class Hub:
     """All calls and pages of this process that wait."""
 
@@ -98,7 +84,10 @@ class Hub:
         seat = Seat(**facts)
         with self._lock:
             self._seats.add(seat)
-        WANTED.set()
+        if seat.tenant_id is not None:
+            NEWS_WANTED.set()
+        if seat.can_end:
+            ENDS_WANTED.set()
         return seat
 
     def leave(self, seat: Seat) -> None:
@@ -106,30 +95,59 @@ class Hub:
             self._seats.discard(seat)
 
     def look(self) -> bool:
-        """Read for all calls, and wake those for which something has changed. Return False if nobody waits."""
-        with self._lock:
-            seats = list(self._seats)
+        """Read the logs, and wake the calls for which there are new entries. Return False if nobody waits for that."""
+        seats = [seat for seat in self._present() if seat.tenant_id is not None]
+        sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
+        for seat in seats:
+            if seat.hear_size(sizes.get(seat.tenant_id, 0)):
+                seat.news.ring()
+        return bool(seats)
+
+    def look_at_windows(self) -> bool:
+        """Wake the pages whose window has ended. Return False if no page waits for that."""
+        seats = [(seat, seat.grant_id) for seat in self._present() if seat.grant_id is not None]
+        live = waiting.live_windows({grant_id for _seat, grant_id in seats}, at=clock.now()) if seats else set()
+        for seat, grant_id in seats:
+            if grant_id not in live:
+                seat.news.ring()
+        return bool(seats)
+
+    def look_at_tokens(self) -> bool:
+        """Wake the calls whose token may do less or more than before. Return False if none waits."""
+        seats = [(seat, seat.token_id) for seat in self._present() if seat.token_id is not None]
         if not seats:
             return False
         read_at = clock.monotonic()
-        found = _Found(seats)
-        for seat in seats:
-            is_news = seat.tenant_id is not None and seat.hear_size(found.sizes.get(seat.tenant_id, 0))
-            is_news |= seat.grant_id is not None and seat.grant_id not in found.windows
-            if seat.token_id is not None or seat.session is not None:
-                is_news |= seat.hear_standing(found.standing_of(seat), read_at=read_at)
-            if is_news:
-                seat.news.ring()
+        standings = waiting.standings({token_id for _seat, token_id in seats}, at=clock.now())
+        for seat, token_id in seats:
+            _hear_standing(seat, standings.get(token_id), read_at)
         return True
+
+    def look_at_people(self) -> bool:
+        """Wake the pages whose session has ended, or whose person may do less or more. Return False if none waits."""
+        seats = [(seat, *seat.session) for seat in self._present() if seat.session is not None]
+        read_at = clock.monotonic()
+        sessions = waiting.live_sessions({key for _seat, key, _person_id in seats})
+        standings = waiting.standings_of_people({person_id for _seat, _key, person_id in seats})
+        for seat, key, person_id in seats:
+            _hear_standing(seat, standings.get(person_id) if key in sessions else None, read_at)
+        return bool(seats)
 
     def fail(self) -> None:
         """Wake the calls that can't rely on the last read any more. Each looks itself, and ends if that fails too."""
-        with self._lock:
-            seats = list(self._seats)
         oldest = clock.monotonic() - RELIES_FOR
-        for seat in seats:
+        for seat in self._present():
             if seat.confirmed_at < oldest:
                 seat.news.ring()
+
+    def _present(self) -> list[Seat]:
+        with self._lock:
+            return list(self._seats)
+
+
+def _hear_standing(seat: Seat, standing: Any, read_at: float) -> None:
+    if seat.hear_standing(standing, read_at=read_at):
+        seat.news.ring()
 
 
 HUB = Hub()

@@ -1,7 +1,8 @@
-"""One thread looks for all who wait, with a fixed number of statements. It wakes only those whom a change concerns."""
+"""A few threads look for all who wait, with a fixed number of statements. They wake only whom a change concerns."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> readers.Hub:
     return hub
 
 
+def look_at_all(hub: readers.Hub) -> bool:
+    found = [look() for look in (hub.look_at_windows, hub.look_at_tokens, hub.look_at_people, hub.look)]
+    return any(found)
+
+
 def token_id(cast: Cast, name: str) -> UUID:
     token_of(cast, name, Scope.LOG_READ)
     token: Token = Token.objects.filter(account=cast.people[name]).latest("created_at")
@@ -70,12 +76,12 @@ def seat(hub: readers.Hub, cast: Cast, name: str, tenant: str = "contoso") -> tu
 
 def test_only_the_calls_that_wait_for_this_log_are_woken(cast: Cast, hub: readers.Hub) -> None:
     (_, ours), (_, theirs) = seat(hub, cast, "otto"), seat(hub, cast, "frida", "fabrikam")
-    assert hub.look()
+    assert look_at_all(hub)
     assert (ours.taken(), theirs.taken()) == (True, True), "each call begins with a look of its own"
-    assert hub.look()
+    assert look_at_all(hub)
     assert (ours.taken(), theirs.taken()) == (False, False)
     cast.submitted()
-    assert hub.look()
+    assert look_at_all(hub)
     assert (ours.taken(), theirs.taken()) == (True, False)
 
 
@@ -85,12 +91,12 @@ def test_the_number_of_statements_does_not_grow_with_the_calls(
     for name in ("otto", "ada"):
         seat(hub, cast, name)
     with django_assert_num_queries(2):
-        hub.look()
+        look_at_all(hub)
     for name in ("otto", "ada", "ines", "alan") * 5:
         seat(hub, cast, name)
     seat(hub, cast, "frida", "fabrikam")
     with django_assert_num_queries(2):
-        hub.look()
+        look_at_all(hub)
 
 
 def test_a_call_asks_nothing_while_the_thread_finds_no_change(
@@ -101,7 +107,7 @@ def test_a_call_asks_nothing_while_the_thread_finds_no_change(
     look, after = reader(cast, hub, "otto")
     for _ in range(10):
         present[0] += 1.0
-        hub.look()
+        look_at_all(hub)
         with django_assert_num_queries(0):
             assert look.at_news(after) == []
     # The thread has died, or the database does not answer it. So the call looks itself after five seconds.
@@ -119,7 +125,7 @@ def reader(cast: Cast, hub: readers.Hub, name: str) -> tuple[LogReader, int]:
     actor = actor_of_token(Token.objects.select_related("account__client").get(pk=place.token_id))
     log = logs.of_tenant(cast.contoso.pk, actor=actor)
     look, after = LogReader(log, actor=actor, seat=place), logs.head(log).size
-    hub.look()
+    look_at_all(hub)
     assert look.at_news(after) == []
     return look, after
 
@@ -149,11 +155,11 @@ def test_a_caller_who_loses_the_right_is_woken_and_refused_at_the_next_look(
     look, _after = reader(cast, hub, "otto")
     other, news = reader(cast, hub, "ada"), next(each.news for each in hub._seats if each is not look._seat)
     assert isinstance(news, Rung)
-    hub.look()
+    look_at_all(hub)
     news.taken()
     lose(cast)
     beyond = 1_000_000
-    hub.look()
+    look_at_all(hub)
     # The log has grown, too, but this call waits for entries far beyond its end.
     with pytest.raises(NotAllowed):
         look.at_news(beyond)
@@ -251,7 +257,7 @@ def test_a_look_reads_no_window_that_has_long_been_open(cast: Cast, monkeypatch:
 # --- The thread ------------------------------------------------------------------------------------------------
 
 
-def test_one_kind_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_kind_that_fails_stops_no_other() -> None:
     done = list[str]()
 
     def fail() -> bool:
@@ -261,18 +267,15 @@ def test_one_kind_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> 
         done.append("next")
         return False
 
-    watches = [
-        lookout.Watch("broken", fail, lambda: done.append("told")),
-        lookout.Watch("idle", lambda: False),
-        lookout.Watch("next", note),
-    ]
-    monkeypatch.setattr(lookout, "WATCHES", watches)
+    idle, following = lookout.Watch("idle", lambda: False), lookout.Watch("next", note)
+    broken = lookout.Watch("broken", fail, lambda: done.append("failed"))
     with capture_logs() as lines:
-        assert lookout.look(), "somebody may still wait for what has failed"
-    assert done == ["told", "next"]
+        assert lookout.Lookout("all", broken, idle, following, wanted=threading.Event()).look(), (
+            "somebody may still wait"
+        )
+    assert done == ["failed", "next"]
     assert [(line["event"], line["watch"]) for line in lines] == [("lookout_failed", "broken")]
-    monkeypatch.setattr(lookout, "WATCHES", watches[1:])
-    assert not lookout.look()
+    assert not lookout.Lookout("all", idle, following, wanted=threading.Event()).look()
 
 
 def test_a_commit_on_this_host_makes_it_look_at_once(
@@ -285,19 +288,95 @@ def test_a_commit_on_this_host_makes_it_look_at_once(
         times.append("now")
         return len(times) < 3
 
-    monkeypatch.setattr(lookout, "WATCHES", [lookout.Watch("all", look)])
     # With this, the test would fail at its own limit of time if a chime were not heard.
     monkeypatch.setattr(lookout, "LOOK_SECONDS", 3600.0)
     # The test's transaction needs its connection.
     monkeypatch.setattr(lookout, "close_old_connections", lambda: None)
-    listener = Listener()
-    waiting.WANTED.set()
+    listener, wanted = Listener(), threading.Event()
+    thread = lookout.Lookout("all", lookout.Watch("all", look), wanted=wanted)
+    wanted.set()
     for number in range(1, 4):
         chime.strike()
-        lookout.look_and_rest(listener)
+        thread.look_and_rest(listener)
         assert len(times) == number
-    assert not waiting.WANTED.is_set(), "nobody waits any more"
+    assert not wanted.is_set(), "nobody waits any more"
     listener.close()
+
+
+def test_after_a_round_without_a_commit_the_next_commit_is_seen_without_a_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests, chimes = list[float](), iter([False, True, True, False, False])
+
+    class Scripted(Listener):
+        def __init__(self) -> None:
+            """Make no pipe."""
+
+        def wait(self, seconds: float) -> bool:
+            return next(chimes)
+
+    monkeypatch.setattr(lookout, "close_old_connections", lambda: None)
+    monkeypatch.setattr("time.sleep", rests.append)
+    thread = lookout.Lookout("all", lookout.Watch("all", lambda: True), wanted=(wanted := threading.Event()))
+    wanted.set()
+    for _ in range(5):
+        thread.look_and_rest(Scripted())
+    assert [rest > 0 for rest in rests] == [False, False, True, True, False]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_content_is_cut_while_the_statements_of_other_kinds_hang(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    hung, release = threading.Semaphore(0), threading.Event()
+
+    def hang(*_args: object, **_named: object) -> dict[UUID, Any]:
+        hung.release()
+        release.wait()
+        return {}
+
+    monkeypatch.setattr(queries, "standings", hang)
+    monkeypatch.setattr(queries, "log_sizes", hang)
+    grant, ended = cast.opened(), threading.Event()
+
+    class Heard(Ending):
+        def come(self) -> None:
+            super().come()
+            ended.set()
+
+    news = News()
+    place = readers.HUB.sit(tenant_id=cast.contoso.pk, token_id=token_id(cast, "otto"), news=news)
+    is_over = threading.Event()
+    threads = [threading.Thread(target=_look_until, args=(each, is_over)) for each in lookout.LOOKOUTS]
+    for thread in threads:
+        thread.start()
+    try:
+        with streams.watched(grant.pk, ends=1e12, note=lambda: None, ending=Heard()):
+            assert hung.acquire(timeout=60)
+            assert hung.acquire(timeout=60), "a statement of each of the other two threads hangs now"
+            operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+            assert ended.wait(timeout=60), "the stream is cut before any of them has returned"
+            assert not release.is_set()
+    finally:
+        is_over.set()
+        release.set()
+        every_kind = (waiting.CONTENT_WANTED, waiting.ENDS_WANTED, waiting.NEWS_WANTED)
+        for wanted in every_kind:
+            wanted.set()
+        for thread in threads:
+            thread.join()
+        readers.HUB.leave(place)
+        for wanted in every_kind:
+            wanted.clear()
+
+
+def _look_until(each: lookout.Lookout, is_over: threading.Event) -> None:
+    listener = Listener()
+    while not is_over.is_set():
+        each.look_and_rest(listener)
+    listener.close()
+    connection.close()
 
 
 def test_nobody_waits_longer_than_a_second_for_another_host() -> None:

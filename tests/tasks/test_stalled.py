@@ -104,7 +104,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         port,
         CONTENT_ROOT=str(content),
         WEB_THREADS="4",
-        WEB_STREAMS="4",
+        WEB_STREAMS="8",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     yield site

@@ -40,6 +40,12 @@ class Rung(waiting.News):
         return before > 0
 
 
+def look_at_all() -> None:
+    """Look once as the threads do that look for pages."""
+    for each in (readers.HUB.look_at_windows, readers.HUB.look_at_people, readers.HUB.look):
+        each()
+
+
 class Page:
     """A page of one person that asks, as the web server passes its request to the view."""
 
@@ -59,7 +65,7 @@ class Page:
     @property
     def is_rung(self) -> bool:
         """Let the thread look once. Return whether it has woken this page."""
-        readers.HUB.look()
+        look_at_all()
         return bool(self.answer.news.taken())
 
     def look(self) -> HttpResponseBase | None:
@@ -247,7 +253,7 @@ def test_the_number_of_statements_does_not_grow_with_the_pages(cast: Cast, page:
         for name in who:
             assert page(name, state_of(grants[0]) if name == "priya" else live_of(grants[0])).waits
         with CaptureQueriesContext(connection) as found:
-            readers.HUB.look()
+            look_at_all()
         asked.append(len(found))
     # The windows, the people and the sessions; and the lengths of the logs, for live pages only.
     assert asked == [3, 4]

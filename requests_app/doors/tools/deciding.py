@@ -39,7 +39,7 @@ _WORDS: dict[str, Promise] = {
     UPSTREAM_DOWN: _("The tool does not answer. Try again in a minute."),
     UPSTREAM_SLOW: _("The tool takes too long to answer. Try again in a minute."),
 }
-SLOTS = Slots(own_taken=_WORDS[BUSY], all_taken=_WORDS[BUSY])
+SLOTS = Slots(own_taken=_WORDS[BUSY], all_taken=_WORDS[BUSY], share=4)
 
 
 @dataclass(frozen=True, kw_only=True)
