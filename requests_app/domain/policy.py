@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -197,11 +197,15 @@ def sees_looks(actor: Actor, row: Raised) -> bool:
 
 def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
     """Return whether a page should offer this transition. Whether a step-up is needed is checked later."""
-    try:
-        require(actor, edge, row, decided_by=decided_by)
-    except NotAllowed:
-        return False
-    return True
+    return bool(offered(actor, [edge], row, decided_by=decided_by))
+
+
+def offered(
+    actor: Actor, edges: Iterable[Transition], row: Raised, *, decided_by: frozenset[UUID] = frozenset()
+) -> list[Transition]:
+    """Return those of these transitions that a page should offer, as `may` says for each."""
+    subject = _subject(row, decided_by)
+    return [edge for edge in edges if is_allowed(actor, edge.act, subject)]
 
 
 def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -171,12 +172,13 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     """Return the transitions that this actor may make now, including those that need a step-up first."""
     if row.state_at(at) != row.state:
         return []
-    decided_by = row.deciders
-    return [
-        edge
-        for edge in [*actions_from(row.state), *actions_from(row.state, STAYING)]
-        if edge.moves.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
-    ]
+    return policy.offered(actor, _edges_from(str(row.state)), row, decided_by=row.deciders)
+
+
+@cache
+def _edges_from(state: str) -> list[Transition]:
+    edges = [*actions_from(state), *actions_from(state, STAYING)]
+    return [edge for edge in edges if edge.moves.timing is not Timing.AFTER]
 
 
 def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> DomainError | None:

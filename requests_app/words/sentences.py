@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.text import get_text_list
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app.witnesses import Doubt
 from requests_app.domain.levels import can_change
@@ -187,7 +188,12 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
 
     There is a part for each kind of resource.
     """
-    # An unknown level is only in the log of a later version.
+    return _reading_of(str(level), _named(resources), get_language())
+
+
+@lru_cache(maxsize=2048)
+def _reading_of(level: str, resources: tuple[tuple[str, str], ...], _language: str | None) -> str:
+    # Lists show the same resources again and again. An unknown level is only in the log of a later version.
     words = _READING.get(level, _NAMES)
     parts = []
     for kind, names in _by_kind(resources).items():
@@ -254,7 +260,9 @@ def level_choice(level: str, kinds: Iterable[str]) -> str:
 
 def amount(resources: Iterable[Resource]) -> str:
     """Return the number of resources of each kind: "1 mailbox and 2 document libraries"."""
-    return _joined([_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(resources).items()])
+    return _joined(
+        [_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(_named(resources)).items()]
+    )
 
 
 def button(access_request: AccessRequest) -> str:
@@ -382,11 +390,15 @@ def _resources(access_request: AccessRequest) -> list[Resource]:
     return [line.resource for line in access_request.scope.all()]
 
 
-def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
-    """Return the names of the resources by kind. The kinds have the order in which they were asked for."""
+def _named(resources: Iterable[Resource]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(resource.kind), resource.name) for resource in resources)
+
+
+def _by_kind(resources: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of resources by kind. The kinds have the order in which they were asked for."""
     found: dict[str, list[str]] = {}
-    for resource in resources:
-        found.setdefault(str(resource.kind), []).append(resource.name)
+    for kind, name in resources:
+        found.setdefault(kind, []).append(name)
     return found
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.apps import apps
@@ -177,3 +178,19 @@ def test_a_model_of_a_migration_is_not_known() -> None:
     assert compiler._known == {}
     list(Plan.objects.all())
     assert [(model, joined) for model, joined, _later in compiler._known] == [(Plan, ())]
+
+
+def test_an_id_or_an_instant_that_occurs_again_is_converted_once() -> None:
+    """What its reader could change is made for each row."""
+    calls: list[str] = []
+
+    def noted(make: Callable[[str], Any]) -> Any:
+        return [lambda value, *_: calls.append(value) or make(value)], None
+
+    made = compiler.ColumnsOnce(AccessRequest.objects.all().query, connection, "default")
+    key, at = str(uuid4()), AT.isoformat()
+    converters = {0: noted(UUID), 1: noted(dt.datetime.fromisoformat), 2: noted(json.loads)}
+    first, second = made.apply_converters([(key, at, "[]"), (key, at, "[]")], converters)
+    assert first == second == [UUID(key), AT, []]
+    assert calls == [key, at, "[]", "[]"]
+    assert first[2] is not second[2]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from unicodedata import normalize
 from uuid import UUID
 
 from django.conf import settings
@@ -100,7 +101,9 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
 
 def excerpt(row: AccessRequest) -> str:
     """Return the beginning of the engineer's reason, on one line."""
-    return Truncator(_BREAKS.sub(" ", row.justification)).chars(_EXCERPT)
+    words = _BREAKS.sub(" ", row.justification)
+    # For a short text, this is all that Truncator does. It would look at each character.
+    return normalize("NFC", words) if len(words) <= _EXCERPT else Truncator(words).chars(_EXCERPT)
 
 
 def has_short_reason(row: AccessRequest) -> bool:

@@ -7,9 +7,11 @@ for the functions that convert its values.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from operator import is_
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.apps import apps
 from django.db import connections
@@ -94,6 +96,28 @@ class ColumnsOnce(SQLCompiler):
             self.connection = opened
         stored[key] = wanted, converters
         return converters
+
+    def apply_converters(self, rows: Any, converters: dict[int, Any]) -> Any:
+        """Convert the values of rows, and an id or an instant that occurs again in the same column only once.
+
+        Rows of a list have the same tenants, services and people.
+        """
+        connection = self.connection
+        columns: list[tuple[int, Any, Any, dict[str, Any]]] = [(n, *found, {}) for n, found in converters.items()]
+        for row in map(list, rows):
+            for n, functions, expression, known in columns:
+                read = value = row[n]
+                is_text = type(read) is str
+                if is_text and (found := known.get(read)) is not None:
+                    row[n] = found
+                    continue
+                for function in functions:
+                    value = function(value, expression, connection)
+                row[n] = value
+                # Other values can be changed by their reader, as those of JSON.
+                if is_text and type(value) in (UUID, datetime):
+                    known[read] = value
+            yield row
 
     def _order_by_pairs(self) -> Any:
         """Return what Django returns, but do not search for the orderings among the selected columns.
