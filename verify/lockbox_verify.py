@@ -210,15 +210,22 @@ def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[t
     The first leaf has the index `first`. No subtree extends across a cut.
     """
     found: list[tuple[int, bytes]] = []
-    edges, start = [*cuts, first + len(leaves)], 0
-    for edge in edges:
-        base = len(found)
-        for index in range(first + start, edge):
-            level, subtree, place = 0, leaves[index - first], index
-            while place & 1 and len(found) > base and found[-1][0] == level:
-                subtree, level, place = node_hash(found.pop()[1], subtree), level + 1, place >> 1
-            found.append((level, subtree))
-        start = edge - first
+    start = first
+    for end in (*cuts, first + len(leaves)):
+        index, level, row, after = start, 0, leaves[start - first : end - first], []
+        while row:
+            if index & 1:
+                found.append((level, row[0]))
+            index, row = index + 1 >> 1, row[index & 1 :]
+            if len(row) & 1:
+                after.append((level, row[-1]))
+            row = [
+                hashlib.sha256(b"\x01" + left + right).digest()
+                for left, right in zip(row[::2], row[1::2], strict=False)
+            ]
+            level += 1
+        found += reversed(after)
+        start = end
     return found
 
 
@@ -614,62 +621,165 @@ class Checked(NamedTuple):
     facts: list[Fact]
 
 
-_members = operator.itemgetter("v", "seq", "event", "tenant", "actor", "subject", "detail", "access_request", "at")
+#: What can be a number, and numbers that are exact and are written in only one way.
+_NUMBERS, _WHOLE = re.compile(r"([-0-9][-+.eE0-9]*)"), re.compile(r"(?:(?:0|-?[1-9][0-9]{0,14}) )*")
+#: What RFC 8785 writes for characters in a text that can't be written as they are.
+_ESCAPED = re.compile(r'\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f]))')
+_CONTROLS = bytes({*range(32)} - {10})
+_HIDDEN = "\x01"  # replaces an escaped character; no canonical line contains it
+#: How many forms of lines are stored, and how long these lines can be. An attacker can give each line another form.
+MAX_FORMS, LONGEST_LINE = 500, 16 << 10
 
 
-def entries_of(lines: Sequence[str], first: int, expected: Expected) -> list[dict[str, Any]] | None:
-    """Parse lines without gaps between them. Return None unless every line is good.
+#: The members of an entry that are needed: version, number, tenant, time, event, access request, subject, resource,
+#: action, and whether it is practice. The first two are as they are written.
+Row = tuple[str, str, str, str, str, str | None, str, str | None, str | None, bool]
 
-    It asks the same of each line as `check_block` does, but of all lines at once, in half the time. So None is no
-    verdict: `check_block` then judges line by line, and finds which line is bad and why.
+
+class Form(NamedTuple):
+    """The places of the needed members among a line's numbers, and a function that returns those that are texts."""
+
+    version: int
+    seq: int
+    texts: Callable[[Sequence[str | None]], tuple[Any, ...]]
+    is_practice: bool
+
+
+#: By a line's outline and the names of its members. None if such a line must be parsed.
+_forms: dict[tuple[str, tuple[str, ...]], Form | None] = {}
+
+
+def rows_of(text: str) -> list[Row] | None:
+    """Return the rows of whole lines without control characters, or None unless each line is a canonical entry.
+
+    To parse a line and to write it again takes long. But most lines differ from an earlier line only in texts and whole
+    numbers. If that line was canonical, they are canonical too. The outline of a line is all of it except its texts and
+    numbers. Two lines have the same form if their outlines and the names of their members are equal. So only the first
+    line of each form is parsed. `are_expected` checks what can differ: version, number, tenant and time. None is no
+    verdict: `check_block` then judges line by line.
     """
-    try:
-        parsed = [_parsed(line) for line in lines]
-        entries = [entry for entry, _end in parsed]
-        if {*map(type, entries)} != {dict} or [end for _entry, end in parsed] != [*map(len, lines)]:
-            return None
-        # Each line is one object, and no object's text is the beginning of another one's. So if all texts one after the
-        # other are canonical, each of them is.
-        if _written(entries) != f"[{','.join(lines)}]":
-            return None
-        versions, seqs, events, tenants, actors, subjects, details, requests, times = zip(
-            *map(_members, entries), strict=True
-        )
-    except (ValueError, RecursionError, KeyError):
+    lines = text.split("\n")[:-1]
+    shown = _ESCAPED.sub(_HIDDEN, text) if "\\" in text else text
+    pieces = shown.split('"')
+    parts = _NUMBERS.split('"'.join(pieces[::2]))
+    outlines, texts, numbers = "0".join(parts[::2]).split("\n")[:-1], pieces[1::2], parts[1::2]
+    if len(outlines) != len(lines) or "\\" in shown or not _WHOLE.fullmatch(" ".join([*numbers, ""])):
         return None
+    rows: list[Row] = []
+    text_at = number_at = 0
+    for line, outline in zip(lines, outlines, strict=True):
+        is_short = len(line) <= LONGEST_LINE
+        width, depth, names = _outline(outline) if is_short else _outline.__wrapped__(outline)
+        if not names:
+            return None
+        found: list[Any] = texts[text_at : text_at + width]
+        form = _form(line, outline, names(found)) if is_short else None
+        if form:
+            version, seq, members, is_practice = form
+            found.append(None)  # the place -1: a text that is missing
+            rows.append((numbers[number_at + version], numbers[number_at + seq], *members(found), is_practice))
+        elif row := _parsed_row(line):
+            rows.append(row)
+        else:
+            return None
+        text_at, number_at = text_at + width, number_at + depth
+    # What is hidden must not make two members equal.
+    is_hidden = shown is not text and any(type(each) is str and _HIDDEN in each for row in rows for each in row)
+    return None if is_hidden else rows
+
+
+@functools.lru_cache(MAX_FORMS)
+def _outline(outline: str) -> tuple[int, int, Callable[[Sequence[Any]], tuple[Any, ...]] | None]:
+    """Return how many texts and numbers a line with this outline has, and a function that returns its members' names.
+
+    Return None for a line with fewer than two names.
+    """
+    after = outline.split('"')[1:]
+    places = [place for place, piece in enumerate(after) if piece.startswith(":")]
+    return len(after), len(_NUMBERS.findall(outline)), operator.itemgetter(*places) if len(places) > 1 else None
+
+
+def _form(line: str, outline: str, names: tuple[str, ...]) -> Form | None:
+    """Return the form of a line, or None if the line must be parsed."""
+    key = outline, names
+    form = _forms.get(key)
+    if form is None and key not in _forms and len(_forms) < MAX_FORMS and _parsed_row(line):
+        form = _forms[key] = _learned(_parsed(line)[0], outline, names)
+    return form
+
+
+def _learned(entry: dict[str, Any], outline: str, names: tuple[str, ...]) -> Form | None:
+    tokens = list(_tokens(entry, ()))
+    texts = [path for value, path in tokens if isinstance(value, str)]
+    numbers = [path for value, path in tokens if not isinstance(value, str)]
+    width, depth, names_in = _outline(outline)
+    found = [value for value, path in tokens if isinstance(value, str)]
+    is_usual = (len(texts), len(numbers)) == (width, depth) and ("subject", "id") in texts
+    if not is_usual or names_in is None or names_in(found) != names or texts.count(()) != len(names):
+        return None
+    needed = [("tenant",), ("at",), ("event",), ("access_request",), ("subject", "id")]
+    needed += [("detail", "resource"), ("detail", "action")]
+    places = [texts.index(path) if path in texts else -1 for path in needed]
+    return Form(numbers.index(("v",)), numbers.index(("seq",)), operator.itemgetter(*places), _look(entry["detail"])[2])
+
+
+def _tokens(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, tuple[str | int, ...]]]:
+    """Yield the texts and whole numbers of a JSON value in their order, each with its path.
+
+    The name of a member has an empty path.
+    """
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield name, ()
+            yield from _tokens(each, (*path, name))
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _tokens(each, (*path, place))
+    elif type(value) in (str, int):
+        yield value, path
+
+
+def _parsed_row(line: str) -> Row | None:
+    """Return the row of a line, or None unless it is a canonical entry."""
+    try:
+        entry = entry_of(line.encode())
+    except (Bad, CannotTell, RecursionError):
+        return None
+    members = (entry[name] for name in ("tenant", "at", "event", "access_request"))
+    return str(entry["v"]), str(entry["seq"]), *members, _subject(entry), *_look(entry["detail"])
+
+
+def are_expected(rows: Sequence[Row], first: int, expected: Expected) -> bool:
+    """Return whether canonical entries without gaps between them are those that the file must contain."""
+    versions, seqs, tenants, times, *_others = zip(*rows, strict=True)
     start = expected.first_seq + first
-    is_good = (
-        {*map(type, versions), *map(type, seqs)} == {int}
-        and {*map(type, events), *map(type, tenants), *map(type, times)} == {str}
-        and {*map(type, actors), *map(type, subjects), *map(type, details)} == {dict}
-        and {*map(type, requests)} <= {str, type(None)}
-        and {*versions} == {1}
+    return (
+        {*versions} == {"1"}
         and {*tenants} == {expected.tenant}
-        and seqs == tuple(range(start, start + len(lines)))
+        and seqs == (*map(str, range(start, start + len(rows))),)
         and all(map(_INSTANT.fullmatch, {*times}))
         and all(map(operator.le, times, times[1:]))
         and expected.since <= times[0] <= times[-1] < expected.until
     )
-    return entries if is_good else None
 
 
-def facts_of(entries: Sequence[dict[str, Any]], first: int, of_interest: Container[str]) -> list[Fact]:
+def facts_of(rows: Sequence[Row], lines: Sequence[str], first: int, of_interest: Container[str]) -> list[Fact]:
     """Return the facts of good entries. Equal accesses become one fact, as long as no other fact is between them."""
     facts: list[Fact] = []
     share = dict[Any, Any]().setdefault
     since_other: dict[Any, list[tuple[int, str]]] = {}
-    for index, entry in enumerate(entries, first):
-        event = entry["event"]
+    for place, row in enumerate(rows):
+        event = row[4]
         if event in _ACCESSED:
             if event in of_interest:
-                same = (event, entry["access_request"], _subject(entry), *_look(entry["detail"]))
+                same = row[4:]
                 if (again := since_other.get(same)) is None:
                     again = since_other[same] = []
-                    facts.append(_fact(index, entry, share)._replace(again=again))
+                    facts.append(_fact(first + place, _parsed(lines[place])[0], share)._replace(again=again))
                 else:
-                    again.append((index, entry["at"]))
+                    again.append((first + place, row[3]))
         elif event in of_interest:
-            facts.append(_fact(index, entry, share))
+            facts.append(_fact(first + place, _parsed(lines[place])[0], share))
             since_other = {}
     return facts
 
@@ -691,12 +801,13 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             bad = (same.index(False), "the entry's hash is not the hash that the bundle lists for it", False)
     of_interest = DECISIONS | _OF_THE_LOG | _NAMES | {_SUBMITTED, WITNESS_ADDED, WITNESS_REMOVED}
     of_interest |= _REPLAYED if expected.is_replayed else frozenset()
-    if not bad and expected.access_request is None and (block.isascii() or not _BEYOND.search(block)):
+    if not bad and expected.access_request is None and len(block.translate(None, _CONTROLS)) == len(block):
         with contextlib.suppress(UnicodeDecodeError, RecursionError):
-            entries = entries_of(block.decode().split("\n")[:-1], first, expected)
-            if entries is not None:
-                facts, ends = facts_of(entries, first, of_interest), (entries[0]["at"], entries[-1]["at"])
-                return Checked(len(entries), None, [], subtrees(first, leaves, cuts), *ends, facts)
+            text = block.decode()
+            rows = rows_of(text)
+            if rows and are_expected(rows, first, expected):
+                facts = facts_of(rows, text.split("\n"), first, of_interest)
+                return Checked(len(rows), None, [], subtrees(first, leaves, cuts), rows[0][3], rows[-1][3], facts)
     indexes: list[int] = []
     facts = []
     share = dict[Any, Any]().setdefault
