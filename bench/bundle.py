@@ -50,7 +50,7 @@ def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
 def _written(tenant: UUID, count: int, path: Path) -> Result:
     command = [sys.executable, str(ROOT / "manage.py"), "evidence", str(tenant), "-o", str(path)]
     wall, peak = process(command, environment={"DATABASE_URL": database_url()})
-    name = f"evidence of {count:,} written, with timelines"
+    name = f"evidence written, with timelines: {count:,} entries"
     aim = "constant memory" + (", ≤ 30 s" if count == AIMED_AT else "")
     return Result(name, [wall], wall, aim, units=count, unit="entries", peak=peak)
 
@@ -60,7 +60,7 @@ def _verified(tenant: UUID, count: int, path: Path) -> Result:
     command = [sys.executable, str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(path), "--key", vkey]
     wall, peak = process(command)
     aim = "≤ 6 s, ≤ 200 MB" if count == AIMED_AT else ""
-    return Result(f"evidence of {count:,} verified", [wall], wall, aim, units=count, unit="entries", peak=peak)
+    return Result(f"evidence verified: {count:,} entries", [wall], wall, aim, units=count, unit="entries", peak=peak)
 
 
 def database_url() -> str:

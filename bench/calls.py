@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +19,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import resolve
 
-from bench.measure import Result
-from bench.product import used
+from bench.measure import Result, of_session
 from lockbox_site.serving.handler import Handler
 from requests_app import operations
 from requests_app.domain.scopes import Scope
@@ -45,10 +44,10 @@ def run(cast: Cast, bar: Any) -> list[Result]:
     calls = _calls(cast)
     ticking = bar.add_task("calls", total=len(calls))
     for call in calls:
-        results.append(_measured(call.name, lambda call=call: _through(handler, call.environ), call.aim))
+        results.append(_measured(call.name, partial(_through, handler, call.environ), call.aim))
         if call.has_view:
-            results.append(_measured(f"{call.name}, its view alone", lambda call=call: _view(call.environ), ""))
-            results.append(_measured(f"{call.name}, its token alone", lambda call=call: _token(call.environ), ""))
+            results.append(_measured(f"{call.name}, its view alone", partial(_view, call.environ), ""))
+            results.append(_measured(f"{call.name}, its token alone", partial(_token, call.environ), ""))
         bar.advance(ticking)
     return results
 
@@ -115,15 +114,17 @@ def _token(environ: dict[str, Any]) -> None:
 def _measured(name: str, call: Callable[[], None], aim: str) -> Result:
     for _ in range(WARM_UP):
         call()
-    seconds, begun, database = [], time.perf_counter(), _of_database()
+    seconds, begun, database = [], time.perf_counter(), of_session()
     for _ in range(TIMES):
         started = time.thread_time()
         call()
         seconds.append(time.thread_time() - started)
-    spent = (_of_database() - database) / TIMES * 1000
-    says = [f"{_statements(call)} statements", *([f"{spent:.2f} ms in the database"] if spent else [])]
+    spent = (of_session() - database) / TIMES * 1000
+    statements = _statements(call)
+    says = [f"{statements} statements", *([f"{spent:.2f} ms in the database"] if spent else [])]
     says += [f"aim: {aim}"] if aim else []
-    return Result(f"{name}, CPU", seconds, time.perf_counter() - begun, ", ".join(says))
+    numbers = {"statements": float(statements), "database": spent}
+    return Result(f"{name}, CPU", seconds, time.perf_counter() - begun, ", ".join(says), numbers=numbers)
 
 
 def _statements(call: Callable[[], None]) -> int:
@@ -143,12 +144,3 @@ def _counted() -> Iterator[list[str]]:
     # The handler closes old connections at the end of a call, but keeps this one.
     with connection.execute_wrapper(note):
         yield found
-
-
-def _of_database() -> float:
-    """Return the processor time of this connection's process in the server, in seconds. SQLite has none."""
-    if connection.vendor != "postgresql":
-        return 0.0
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return used(int(cursor.fetchone()[0])) if Path("/proc").exists() else 0.0

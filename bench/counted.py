@@ -30,7 +30,10 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
     pair = grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read", str(grant.tenant_id))
     scopes = frozenset({Scope.EVALUATE})
     secret = operations.issue_access_token(cast.own_client("Gateway", sorted(scopes)).row, scopes=scopes).secret
-    servers = {"without metrics": {}, "with metrics": {"METRICS_TOKEN": "a-token-of-the-measurement"}}
+    servers: dict[str, dict[str, Any]] = {
+        "without metrics": {},
+        "with metrics": {"METRICS_TOKEN": "a-token-of-the-measurement"},
+    }
     found: dict[str, list[tuple[Answers, float]]] = {name: [] for name in servers}
     with ExitStack() as stack:
         requests = stack.enter_context(Load(decisions.lines([pair], [secret], {})))

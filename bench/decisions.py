@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bench import cerbos, grants, load, product, server
+from bench import cerbos, grants, load, measure, product, server
 from bench.load import Answers, Load
 from bench.measure import Result
 from requests_app import operations
@@ -30,7 +28,6 @@ from tests.cast import Cast
 #: How many connections wrk has, and how many clients ask.
 CONNECTIONS, CLIENTS = 32, 50
 ADDRESS = "/access/v1/evaluation"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -132,7 +129,7 @@ def _taking_turns(kinds: list[_Kind], size: str, seconds: int, rounds: int, bar:
 def _measured(kind: _Kind, seconds: int) -> tuple[Answers, tuple[float, float], float]:
     """Run one load. Return the answers, the processor time of server and database, and the share of other programs."""
     rows = ContentAccess.objects.count() if kind.writes else 0
-    before, busy, ours = kind.used(), _busy(), _by_children()
+    begun, before, busy, ours = time.monotonic(), kind.used(), measure.busy(), measure.by_children()
     with Load(kind.lines) as requests:
         answers = requests.run(kind.port, connections=kind.connections, seconds=seconds)
     written = _recorded() - rows if kind.writes else 0
@@ -141,8 +138,8 @@ def _measured(kind: _Kind, seconds: int) -> tuple[Answers, tuple[float, float], 
     yes = answers.count - answers.refused
     if kind.writes and not yes <= written <= yes + kind.connections:
         raise SystemExit(f"no: {kind.name}: {yes} answered yes, but {written} were recorded")
-    other = _busy() - busy - (_by_children() - ours) - sum(used)
-    return answers, used, max(0.0, other) / answers.wall
+    other = measure.busy() - busy - (measure.by_children() - ours) - sum(used)
+    return answers, used, max(0.0, other) / (time.monotonic() - begun)
 
 
 def _recorded() -> int:
@@ -169,20 +166,8 @@ def _result(kind: _Kind, size: str) -> Result:
     says += [f"{refused} refused or broken"] if refused else []
     quantiles = [each for answers, _used, _other in kind.found for each in answers.seconds]
     wall = sum(answers.wall for answers, _used, _other in kind.found)
-    return Result(f"{kind.name}, {size}", quantiles, wall, ", ".join(says), count)
-
-
-def _busy() -> float:
-    """Return the seconds of processor time that all programs of the machine have used, without waiting."""
-    fields = [int(each) for each in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
-    idle, waiting = fields[3:5]
-    return (sum(fields[:8]) - idle - waiting) / _TICKS
-
-
-def _by_children() -> float:
-    """Return the processor time of this process and of its children that have ended, such as wrk."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
+    numbers = {"longest": longest * 1000, "web": spent[0], "database": spent[1]}
+    return Result(f"{kind.name}, {size}", quantiles, wall, ", ".join(says), count, numbers=numbers)
 
 
 # --- A crash ----------------------------------------------------------------------------------------------------

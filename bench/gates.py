@@ -63,16 +63,15 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
             Load(_elsewhere(grant, service)) as many,
             _proxies(Path(place), running) as (pid, gate, plain, asking),
         ):
-            loads = [_Load("one tenant", gate, one, connections) for connections in CONNECTIONS] + [
-                _Load(f"{MANY} tenants", gate, many, connections) for connections in CONNECTIONS
-            ]
+            most = CONNECTIONS[-1]
+            loads = [_Load(f"{MANY:,} tenants", gate, many, connections) for connections in CONNECTIONS]
+            loads.append(_Load("one tenant", gate, one, most))
             baselines = [("no gate", plain), ("a gate that is nginx’s own 200", asking)]
-            loads += [_Load(name, port, one, count, False) for name, port in baselines for count in CONNECTIONS]
+            loads += [_Load(name, port, one, most, is_judged=False) for name, port in baselines]
             results = [_measured(each, seconds, running, pid, bar) for each in loads]
             Service.objects.filter(pk=service.pk).update(gate_identity=True)
-            for name, requests in (("one tenant", one), (f"{MANY} tenants", many)):
-                again = _Load(f"{name}, with identity", gate, requests, 8)
-                results.append(_measured(again, seconds, running, pid, bar))
+            again = _Load(f"{MANY:,} tenants, with identity", gate, many, most)
+            results.append(_measured(again, seconds, running, pid, bar))
     return results, []
 
 
@@ -91,7 +90,7 @@ def _measured(one: _Load, seconds: int, running: product.Product, nginx: int, ba
     if failed or (one.is_judged and not requests <= written <= requests + one.connections):
         raise SystemExit(f"no: {name}: {failed} of {requests} failed, {written} were recorded")
     parts = zip(("web", "database", "nginx"), before, after, strict=True)
-    spent = [f"{part} {(now - then) / requests * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
+    spent = [f"{part} {(now - then) / max(requests, 1) * 1000:,.2f}" for part, then, now in parts if now - then > 0.05]
     return Result(name, found.seconds, found.wall, f"CPU ms: {', '.join(spent)}", requests)
 
 

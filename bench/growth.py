@@ -15,6 +15,7 @@ from typing import Any
 
 from audit_app import keys
 from bench import product, sizing
+from bench.measure import Result
 from requests_app import operations
 from tests.cast import Cast
 
@@ -44,8 +45,8 @@ class Curve:
         return 3600 * sum((at - middle) * memory for at, memory in points) / spread if spread else 0.0
 
 
-def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> list[str]:
-    """Load the product for so many minutes, and write the plot. Return a line for each part."""
+def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result], list[str]]:
+    """Load the product for so many minutes, and write the plot. Return the growth, and a line for each part."""
     keys.create()
     people = sizing.people(cast)
     cookies = [sizing.cookie(person) for person in people[:CLIENTS]]
@@ -71,7 +72,9 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> list[str]:
             f"{name}: {curve.memory[0] / 1e6:,.0f} MB at the beginning, {max(curve.memory) / 1e6:,.0f} at most, "
             f"{curve.memory[-1] / 1e6:,.0f} at the end; {curve.growth() / 1e6:+,.1f} MB an hour"
         )
-    return [*lines, f"The plot is in {plot}."]
+    growth = {"megabytes": curves["all"].growth() / 1e6}
+    results = [Result("growth of all parts", found.seconds, minutes * 60, "none", numbers=growth)]
+    return results, [*lines, f"The plot is in {plot}."]
 
 
 def _watch(running: product.Product, seconds: float, curves: dict[str, Curve], bar: Any) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import evaluation, grants, together
+from bench import grants, libraries, together
 from bench.measure import Result, timed
 from lockbox_guard import Guard
 from tests.guard import fake, node
@@ -44,7 +44,7 @@ def run(each: int, *, with_peers: bool, bar: Any) -> tuple[list[Result], list[st
         claims = lockbox.claims()
         detail = claims["authorization_details"][0]
         pair = grants.Pair(claims["sub"], detail["resource"], float(claims["exp"]), "read")
-        found, lacking = evaluation.peers([pair], each, bar, products=evaluation.IN_PROCESS, processes=1, lacks=LACKS)
+        found, lacking = libraries.run(pair, each, LACKS, bar)
         return results + found, missing + lacking
     return results, missing
 

@@ -1,4 +1,4 @@
-"""Worlds of grants that are made once and stay for later runs: one of each size, for each database.
+"""Worlds: databases with many rows that are made once, and stay for later runs. A part works in a world, or in a copy.
 
 A world is a directory with the data of an installation. With PostgreSQL, its rows are in a database of the server,
 whose data must stay, too (DATA_STAYS_IN of bin/_with_postgres.py).
@@ -6,69 +6,118 @@ whose data must stay, too (DATA_STAYS_IN of bin/_with_postgres.py).
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-#: What the rows of a world depend on, apart from the product, whose migrations are applied to an older world.
-_MADE_BY = ("grants.py", "world.py")
-#: Has the fingerprint of the program that made the world. It is written last.
+#: Has the facts about a world that is complete. It is written last.
 _MARK = "made"
+#: Increase the number of a kind of world when its rows change, so that the worlds that are there are made again. The
+#: product's migrations are applied to an older world, and are no reason.
+_SHAPES = {"grants": 2, "customer": 1, "log": 1, "tree": 1, "empty": 1}
 
 
-def settle(place: Path, size: int) -> bool:
-    """Point the settings at the world of this size. Return whether it is there, and not only its empty place.
+@dataclass(frozen=True)
+class World:
+    """A world of one kind, such as "grants", and of one or more sizes."""
 
-    Call this before Django is set up.
-    """
-    address = os.environ.get("DATABASE_URL", "")
-    is_postgresql = address.startswith("postgres")
-    home = (place / "worlds" / f"{'postgresql' if is_postgresql else 'sqlite'}-{size}").absolute()
-    mark = home / _MARK
-    is_there = mark.exists() and mark.read_text() == _fingerprint()
-    if not is_there:
-        # An older one, or one whose making did not come to its end.
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-    if is_postgresql:
-        name = f"bench_{size}"
-        is_there = _database(address, name, is_there) and is_there
-        os.environ["DATABASE_URL"] = f"{address.rpartition('/')[0]}/{name}"
+    kind: str
+    sizes: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return "-".join((self.kind, *map(str, self.sizes)))
+
+    @classmethod
+    def named(cls, name: str) -> World:
+        kind, *sizes = name.split("-")
+        return cls(kind, tuple(map(int, sizes)))
+
+    @property
+    def size(self) -> int:
+        return self.sizes[0] if self.sizes else 0
+
+    def home(self, place: Path) -> Path:
+        return (place / "worlds" / f"{vendor()}-{self}").absolute()
+
+    @property
+    def database(self) -> str:
+        return f"bench_{self}".replace("-", "_")
+
+
+def vendor() -> str:
+    return "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+
+
+def facts(world: World, place: Path) -> dict[str, Any] | None:
+    """Return what is known about the world, or None if it is not there as a whole."""
+    mark = world.home(place) / _MARK
+    if not mark.exists():
+        return None
+    known: dict[str, Any] = json.loads(mark.read_text())
+    return known if known.pop("shape", 0) == _SHAPES[world.kind] else None
+
+
+def begin(world: World, place: Path) -> None:
+    """Make an empty place for the world, and point the settings to it. Call this before Django is set up."""
+    home = world.home(place)
+    # An older one, or one whose making did not come to its end.
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    _database(world.database, "")
+    _point(home, world.database)
+
+
+def end(world: World, place: Path, facts: dict[str, Any]) -> None:
+    """Say that the world is there as a whole, and with which facts."""
+    (world.home(place) / _MARK).write_text(json.dumps({**facts, "shape": _SHAPES[world.kind]}))
+
+
+def enter(world: World, place: Path) -> None:
+    """Point the settings to the world. Call this before Django is set up."""
+    _point(world.home(place), world.database)
+
+
+def enter_copy(world: World, place: Path, name: str) -> Path:
+    """Copy the world, and point the settings to the copy, which `leave` deletes. Call this before Django is set up."""
+    home = place.absolute() / "copies" / f"{vendor()}-{name}"
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(world.home(place), home)
+    database = f"bench_copy_{name}".replace("-", "_")
+    _database(database, world.database)
+    _point(home, database)
+    return home
+
+
+def leave(home: Path) -> None:
+    """Delete a copy."""
+    shutil.rmtree(home, ignore_errors=True)
+    address, _slash, name = os.environ.get("DATABASE_URL", "").rpartition("/")
+    if address:
+        with psycopg.connect(f"{address}/postgres", autocommit=True) as server:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _point(home: Path, database: str) -> None:
     os.environ["DATA_DIR"] = str(home)
-    return is_there
+    if vendor() == "postgresql":
+        os.environ["DATABASE_URL"] = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{database}"
 
 
-def _database(address: str, name: str, is_there: bool) -> bool:
-    """Create the database, unless it is there and belongs to a world. Return whether it was there."""
-    with psycopg.connect(address, autocommit=True) as server:
-        found = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
-        if found and is_there:
-            return True
+def _database(name: str, template: str) -> None:
+    """Create a database in the place of an older one, as a copy of the template if there is one. SQLite has none."""
+    if vendor() != "postgresql":
+        return
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return False
-
-
-def world(size: int, is_there: bool, bar: Any) -> tuple[Any, list[Any]]:
-    """Return the cast of the world and its live pairs. Make the world first if it is not there."""
-    from bench import grants
-    from bench import world as making
-    from tests.cast import find
-
-    home = Path(os.environ["DATA_DIR"])
-    if is_there:
-        return find(), grants.open_again()
-    cast = making.make(home / "content")
-    pairs = grants.ensure(cast, size, bar)
-    (home / _MARK).write_text(_fingerprint())
-    return cast, pairs
-
-
-def _fingerprint() -> str:
-    here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in _MADE_BY)).hexdigest()
+        # Copying the files is faster than writing each page to the log of the server.
+        server.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template or "template1")
+            )
+        )

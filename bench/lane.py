@@ -1,103 +1,65 @@
-"""`python -m bench.lane`: measure the processor time of one question to the decision point, without HTTP.
+"""Measure the processor time of one question to the decision point, without HTTP.
 
-Both ways are measured in turns on the same database: each question alone, and the lane with several together. The time
-is that of this process and of its session in PostgreSQL.
+Both ways take turns on the same database: each question alone, and the lane with several together. The time is that of
+this process and of its session in PostgreSQL.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import random
-import shutil
-import statistics
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from time import process_time
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from bench.grants import Pair
+from bench.measure import Result, of_session
+from requests_app import operations
+from requests_app.domain.deciding import Asked
+from requests_app.domain.evaluation import Question
+from requests_app.domain.scopes import Scope
+from requests_app.models.people import actor_of_token, find_token
+from requests_app.operations._decision_lane import DecisionLane
+from requests_app.operations._waiting_questions import Call
+from requests_app.queries.evaluation import evaluate
+from tests.cast import Cast
 
 #: How many questions are asked together.
 TOGETHER = (1, 8, 32)
 TOKENS, ROUNDS = 50, 3
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.lane", description=__doc__)
-    parser.add_argument("--grants", type=int, default=10_000, help="grants in the table")
-    parser.add_argument("--asked", type=int, default=2_000, help="questions in each round")
-    arguments = parser.parse_args()
-    scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-"))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
-    os.environ["DATA_DIR"], os.environ["LOG_LEVEL"] = str(scratch), "ERROR"
-    import django
-
-    django.setup()
-    from django.test.utils import setup_test_environment
-
-    setup_test_environment()
-    try:
-        return _run(arguments, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _run(arguments: argparse.Namespace, scratch: Path) -> int:
-    from django.core.management import call_command
-    from django.db import connection
-    from rich.progress import Progress
-
-    from bench import grants, world
-
-    if connection.vendor == "postgresql":
-        from django.test.runner import DiscoverRunner
-
-        DiscoverRunner(verbosity=0, interactive=False).setup_databases()
-    else:
-        call_command("migrate", verbosity=0)
-    cast = world.make(scratch / "content")
-    with Progress(disable=True) as bar:
-        pairs = grants.ensure(cast, arguments.grants, bar)
-    for name, ask in _ways(cast, pairs):
-        found = [_measured(ask, arguments.asked) for _ in range(ROUNDS)]
-        here, there, rate = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{name:30} {here:7.3f} ms here  {there:7.3f} ms in the database  {rate:8,.0f}/s", flush=True)
-    return 0
+def run(cast: Cast, pairs: Sequence[Pair], asked: int, bar: Any) -> list[Result]:
+    """Measure with so many questions in each round."""
+    ways = list(_ways(cast, pairs))
+    ticking = bar.add_task("questions", total=len(ways) * (ROUNDS + 1))
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name, _ask in ways}
+    for turn in range(ROUNDS + 1):
+        for name, ask in ways:
+            measured = _measured(ask, asked)
+            if turn:
+                found[name].append(measured)
+            bar.advance(ticking)
+    return [_result(name, rounds, asked) for name, rounds in found.items()]
 
 
 def _measured(ask: Callable[[int], None], number: int) -> tuple[float, float, float]:
-    from time import perf_counter
-
-    ask(number // 10)
-    began, here, there = perf_counter(), process_time(), _of_server()
+    """Return the seconds by the clock, of this process and of the database, for each question."""
+    before = (time.perf_counter(), time.process_time(), of_session())
     ask(number)
-    took = perf_counter() - began
-    return (process_time() - here) / number * 1000, (_of_server() - there) / number * 1000, number / took
+    now = (time.perf_counter(), time.process_time(), of_session())
+    wall, here, there = ((after - then) / number for after, then in zip(now, before, strict=True))
+    return wall, here, there
 
 
-def _of_server() -> float:
-    """Return the seconds of processor time of this connection's session in PostgreSQL."""
-    from django.db import connection
-
-    from bench import product
-
-    if connection.vendor != "postgresql":
-        return 0.0
-    connection.ensure_connection()
-    return product.used(connection.connection.info.backend_pid)
+def _result(name: str, rounds: list[tuple[float, float, float]], asked: int) -> Result:
+    walls, here, there = zip(*rounds, strict=True)
+    web, database = min(here) * 1000, min(there) * 1000
+    says = f"CPU ms: {web:.3f}" + (f" + {database:.3f} database" if database else "")
+    numbers = {"web": web, "database": database}
+    return Result(name, list(walls), sum(walls) * asked, says, asked * ROUNDS, numbers=numbers)
 
 
-def _ways(cast: Any, pairs: list[Any]) -> Iterator[tuple[str, Callable[[int], None]]]:
-    from bench.evaluation import _question
-    from requests_app import operations
-    from requests_app.domain.deciding import Asked
-    from requests_app.domain.scopes import Scope
-    from requests_app.models.people import actor_of_token, find_token
-    from requests_app.operations._decision_lane import DecisionLane
-    from requests_app.operations._waiting_questions import Call
-    from requests_app.queries.evaluation import evaluate
-
+def _ways(cast: Cast, pairs: Sequence[Pair]) -> Iterator[tuple[str, Callable[[int], None]]]:
     scopes = frozenset({Scope.EVALUATE})
     client = cast.own_client("Gateway", sorted(scopes)).row
     tokens = [operations.issue_access_token(client, scopes=scopes).row.secret_hash for _ in range(TOKENS)]
@@ -139,5 +101,8 @@ def _ways(cast: Any, pairs: list[Any]) -> Iterator[tuple[str, Callable[[int], No
         yield f"access, {size} together", together(size, is_access=True)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _question(pair: Pair) -> Question:
+    return Question(
+        subject_type="engineer", subject=pair.engineer, action="read", service="exchange-online",
+        resource=pair.resource, item="1.mail",
+    )  # fmt: skip

@@ -27,14 +27,14 @@ SHORT = 20
 SIGN_EVERY = 10.0
 
 
-def run(entries: int, proven: int, bar: Any) -> list[Result]:
+def run(entries: int, bar: Any) -> list[Result]:
     keys.create()
     # This comes first, because a round signs any log that is due.
     idle = _heartbeats(bar, 2_000)
     alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 2,000/s on PostgreSQL")[1]
     tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 25,000 entries/s")
     results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
-    results += [*_proven(bar, proven), idle, _heartbeats_of_one(bar, tenant, entries)]
+    results += [idle, _heartbeats_of_one(bar, tenant, entries)]
     few = max(entries // 10, 1)
     smaller = _append(bar, f"log of {few:,} entries", few, BATCH, "")[0]
     return [*results, *bundle.run(bar, [(smaller, few), (tenant, entries)])]
@@ -85,10 +85,9 @@ def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
     return timed(f"receipt in a log of {count:,}", acts, tick=partial(bar.advance, ticking))
 
 
-def _proven(bar: Any, size: int) -> list[Result]:
-    """Measure proofs in a tree of this size. The log has tiles but no entries, because a proof reads only tiles."""
-    tenant = uuid4()
-    _grow(tenant, size, bar)
+def proven(named: str, size: int, bar: Any) -> list[Result]:
+    """Measure proofs in the tree that `grow` has made."""
+    tenant = UUID(named)
     root = Tiles(tenant, 0).frontier(size).root()
     ticking, dice = bar.add_task("inclusion proofs", total=520), random.Random(2)
     indexes = [dice.randrange(size) for _ in range(500)]
@@ -128,13 +127,15 @@ def _peer(tenant: UUID, size: int, root: bytes) -> Callable[[int], None] | None:
     return prove
 
 
-def _grow(tenant: UUID, size: int, bar: Any) -> None:
-    ticking, step = bar.add_task(f"tiles of {size:,} entries", total=size), 65_536
+def grow(size: int, bar: Any) -> UUID:
+    """Make a tree of this size, and return its tenant. It has no entries, because a proof reads only tiles."""
+    ticking, step, tenant = bar.add_task(f"tiles of {size:,} entries", total=size), 65_536, uuid4()
     for start in range(0, size, step):
         end = min(size, start + step)
         with transaction.atomic():
             Tiles(tenant, 0).extend(start, [_leaf(index) for index in range(start, end)])
         bar.update(ticking, completed=end)
+    return tenant
 
 
 def _leaf(index: int) -> bytes:

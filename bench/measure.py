@@ -11,12 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import django
 from django.db import connection
+
+from bench import product
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Result:
     unit: str = ""
     #: The largest use of memory in bytes, or 0 if it was not measured.
     peak: int = 0
+    #: Other figures, for the table of the aims.
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
@@ -42,23 +46,40 @@ class Result:
 
     @property
     def p99(self) -> float:
+        return self._quantile(0.99)
+
+    def _quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1000
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
     @property
     def rate(self) -> float:
         return (self.units or len(self.seconds)) / self.wall
 
+    def figures(self) -> dict[str, Any]:
+        """Return what the table of the aims needs, with times in milliseconds."""
+        times = {
+            "median": self.median,
+            "p95": self._quantile(0.95),
+            "p99": self.p99,
+            "longest": max(self.seconds) * 1000,
+        }
+        return {"name": self.name, "rate": self.rate, "wall": self.wall, "peak": self.peak, **times, **self.numbers}
+
 
 def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: Callable[[], None]) -> Result:
-    seconds = []
+    """Do the acts one after the other. The result also has the processor time, here and in the database's session."""
+    seconds, used, database = [], [], of_session()
     begun = time.perf_counter()
     for act in acts:
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
         act()
+        used.append(time.process_time() - before)
         seconds.append(time.perf_counter() - started)
         tick()
-    return Result(name, seconds, time.perf_counter() - begun, aim)
+    wall = time.perf_counter() - begun
+    numbers = {"web": statistics.median(used) * 1000, "database": (of_session() - database) / len(used) * 1000}
+    return Result(name, seconds, wall, aim, numbers=numbers)
 
 
 def process(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
@@ -103,6 +124,45 @@ def memory_of(pid: int) -> int:
     """Return the memory of a process in bytes. A page of memory that several processes share is divided (PSS)."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(rollup.partition("\nPss:")[2].split()[0]) * 1024
+
+
+def of_session() -> float:
+    """Return the seconds of processor time of this connection's process in PostgreSQL. SQLite has none."""
+    if connection.vendor != "postgresql":
+        return 0.0
+    connection.ensure_connection()
+    return product.used(connection.connection.info.backend_pid)
+
+
+class Others:
+    """The processor time that other programs use, from now on: those that are no children of this process.
+
+    A child counts when it has ended, and the database's server if it has not been killed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), self._now()
+
+    @staticmethod
+    def _now() -> float:
+        return busy() - by_children() - product.of_database()
+
+    def share(self) -> float:
+        """Return it as a share of one core."""
+        return max(0.0, self._now() - self._before) / (time.monotonic() - self._began)
+
+
+def busy() -> float:
+    """Return the seconds of processor time that all programs of the machine have used, without waiting."""
+    fields = [int(each) for each in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
+    idle, waiting = fields[3:5]
+    return (sum(fields[:8]) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
+def by_children() -> float:
+    """Return the processor time of this process and of its children that have ended, such as wrk."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
 
 
 def machine() -> str:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from audit_app import checkpoints, keys, recorder
@@ -24,8 +23,7 @@ from bench import entries, world
 from bench.grants import _drop_indexes, _run
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.models import AccessRequest, Tenant
-from tests import cast as casts
+from requests_app.models import AccessRequest
 from tests.cast import Cast
 from tests.isolation.world import World
 
@@ -53,30 +51,18 @@ _TABLES = [
 Rows = dict[str, list[str]]
 
 
-def ensure(place: Path, total: int, log: int, bar: Any) -> tuple[Cast, Rows]:
-    """Return the cast of the world, and the ids of rows of each collection, by the collection's name in addresses.
+def make(content: Path, total: int, log: int, bar: Any) -> Rows:
+    """Make the world, and return the ids of rows of each collection, by the collection's name in addresses.
 
-    Make the world if it is not there. `place` has its files. `total` is the number of access requests, and `log` the
-    number of entries in the customer's log.
+    `content` gets its files. `total` is the number of access requests, and `log` that of entries in the customer's log.
     """
-    known = place / f"{connection.vendor}.json"
-    if known.exists() and Tenant.objects.filter(slug="contoso").exists():
-        cast, found = casts.find(), json.loads(known.read_text())
-        settings.CONTENT_ROOT = place / connection.vendor
-        if found["size"] != [total, log]:
-            raise SystemExit(f"{known} is about another size: {found['size']}")
-        return cast, found["rows"]
-    if Tenant.objects.exists():
-        raise SystemExit(f"the world is not complete: delete {place} and its database")
-    cast = world.make(place / connection.vendor)
+    cast = world.make(content)
     ticking = bar.add_task(f"writing {total:,} access requests", total=total)
     _people(cast)
     _fill(cast, total, lambda made: bar.update(ticking, completed=made))
     ticking = bar.add_task(f"writing {log:,} entries", total=log)
     _log(cast, log, lambda made: bar.update(ticking, completed=made))
-    rows = _rows(World(cast), cast)
-    known.write_text(json.dumps({"size": [total, log], "rows": rows}))
-    return cast, rows
+    return _rows(World(cast), cast)
 
 
 def _rows(small: World, cast: Cast) -> Rows:

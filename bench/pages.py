@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,8 +20,8 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django.urls.converters import IntConverter
 
-from bench import page_world
-from bench.calls import _counted, _environ, _of_database
+from bench.calls import _counted, _environ
+from bench.measure import Result, of_session
 from bench.page_world import Rows, reference
 from lockbox_site.serving.handler import Handler
 from requests_app.models import AccessRequest, Person, Ticket
@@ -65,6 +64,11 @@ class Page:
         return ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] * 1000
 
     @property
+    def busy(self) -> float:
+        """Return the milliseconds of processor time, here and in the database."""
+        return statistics.median(self.cpu) * 1000 + self.database
+
+    @property
     def is_over(self) -> bool:
         return self.p95 > MILLISECONDS or self.sent > BYTES
 
@@ -77,9 +81,11 @@ class Page:
         )
 
 
-def run(place: Path, total: int, log: int, bar: Any, *, only: str = "", times: int = TIMES) -> list[Page]:
-    """Measure every page. `only` is a part of the names of those that are wanted."""
-    cast, rows = page_world.ensure(place, total, log, bar)
+def run(cast: Cast, rows: Rows, bar: Any, *, only: str = "", times: int = TIMES) -> tuple[list[Result], list[str]]:
+    """Measure every page. `only` is a part of the names of those that are wanted.
+
+    Return one result for all, and a line for each page, the slowest first.
+    """
     handler, found = Handler(), []
     wanted = [page for page in _pages(cast, rows) if only in f"{page.who} {page.name} {page.path}"]
     ticking = bar.add_task("opening pages", total=len(wanted))
@@ -89,7 +95,21 @@ def run(place: Path, total: int, log: int, bar: Any, *, only: str = "", times: i
         bar.advance(ticking)
         if page.status == 200:
             found.append(page)
-    return found
+    found.sort(key=lambda page: -page.median)
+    return _results(found), [str(page) for page in found]
+
+
+def _results(pages: list[Page]) -> list[Result]:
+    if not pages:
+        return []
+    walls = [page.p95 / 1000 for page in pages]
+    numbers: dict[str, float] = {
+        "pages": len(pages),
+        "slow": sum(page.p95 > MILLISECONDS for page in pages),
+        "busy": sum(page.busy > MILLISECONDS for page in pages),
+        "bytes": max(page.sent for page in pages),
+    }
+    return [Result("the p95 of each page", walls, sum(walls), f"≤ {MILLISECONDS} ms", numbers=numbers)]
 
 
 def _cookie(person: Person) -> str:
@@ -109,13 +129,13 @@ def _measure(handler: Handler, page: Page, cookie: str, times: int) -> None:
         _get(handler, environ)
     page.statements = len(statements)
     page.size, page.sent, page.packed = len(plain), len(body), len(gzip.compress(plain, 6))
-    database = _of_database()
+    database = of_session()
     for _ in range(times):
         wall, cpu = time.perf_counter(), time.thread_time()
         _get(handler, environ)
         page.wall.append(time.perf_counter() - wall)
         page.cpu.append(time.thread_time() - cpu)
-    page.database = (_of_database() - database) / times * 1000
+    page.database = (of_session() - database) / times * 1000
 
 
 def _get(handler: Handler, environ: dict[str, Any]) -> tuple[int, bytes, bytes]:

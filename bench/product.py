@@ -42,7 +42,7 @@ class Product:
 
         SQLite works in the processes of the product, so the second number is then 0.
         """
-        return used(*tree(self.pid)), _used_by_database()
+        return used(*tree(self.pid)), of_database()
 
 
 def used(*pids: int) -> float:
@@ -62,7 +62,8 @@ def used_with_children(pid: int) -> float:
     return used(pid, *map(int, children))
 
 
-def _used_by_database() -> float:
+def of_database() -> float:
+    """Return the seconds of processor time that the database's server has used. SQLite has none."""
     if connection.vendor != "postgresql":
         return 0.0
     return used_with_children(server.pid())

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
-import os
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
-from django.test import override_settings
 from django.urls import reverse
 
-from bench import product
+from bench import asking, product
 from bench.measure import Result
-from lockbox_site.demo.browser import Browser
 from requests_app import operations
 from requests_app.domain.scopes import Scope
-from requests_app.work.supervisor import web_command
-from tests.cast import PASSWORD, Cast
-from tests.factors import a_code
+from tests.cast import Cast
 
 SIZE = 40 * 1024 * 1024
 PAGE, PROBES = "/", ("/healthz", "/readyz?part=web")
@@ -46,9 +37,8 @@ def run(cast: Cast, count: int, *, seconds: float, bar: Any) -> list[Result]:
     windows = [cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk)) for _ in range(count)]
     tokens = [_token(cast, number) for number in range(count)]
     results: list[Result] = []
-    with _server(content) as port:
-        site = Site(port, cast)
-        priya = "; ".join(f"{cookie.name}={cookie.value}" for cookie in site.browser("priya").jar)
+    with product.running(CONTENT_ROOT=str(content)) as running:
+        ada, priya = (asking.session_of(cast.people[name]) for name in ("ada", "priya"))
         kinds: list[tuple[str, list[str]]] = [
             ("nobody else", []),
             (f"{count} slow headers", ["GET / HTTP/1.1\nHost: localhost\nX-A: "] * count),
@@ -59,9 +49,20 @@ def run(cast: Cast, count: int, *, seconds: float, bar: Any) -> list[Result]:
         ]
         for name, heads in kinds:
             ticking = bar.add_task(name, total=1)
-            results += site.measured(name, heads, seconds)
+            results += _measured(running.port, name, heads, ada, seconds)
             bar.advance(ticking)
     return results
+
+
+def _measured(port: int, name: str, heads: list[str], ada: str, seconds: float) -> list[Result]:
+    with Slow(port, heads) as slow:
+        time.sleep(SETTLED)
+        found = asking.ask(port, {PAGE: ada, **dict.fromkeys(PROBES, "")}, seconds)
+        left = f" ({slow.left} left)" if heads else ""
+    return [
+        Result(f"{path} beside {name}{left}", times, seconds, AIM_OF_A_PAGE if path == PAGE else AIM_OF_A_PROBE)
+        for path, times in found.items()
+    ]
 
 
 def _bodies(count: int) -> list[str]:
@@ -87,50 +88,6 @@ def _token(cast: Cast, number: int) -> str:
         tenant_id=cast.contoso.pk, name=f"SIEM {number}", scopes=[Scope.LOG_READ], actor=cast.as_("ines")
     )
     return operations.issue_access_token(made.row, scopes=frozenset({Scope.LOG_READ})).secret
-
-
-class Site:
-    def __init__(self, port: int, cast: Cast) -> None:
-        self.port, self.cast = port, cast
-        self._ada = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser("ada").jar)
-
-    def browser(self, name: str) -> Browser:
-        person = self.cast.people[name]
-        browser = Browser(f"http://127.0.0.1:{self.port}", person.email, PASSWORD, lambda: a_code(person))
-        browser.sign_in()
-        return browser
-
-    def measured(self, name: str, heads: list[str], seconds: float) -> list[Result]:
-        with Slow(self.port, heads) as slow:
-            time.sleep(SETTLED)
-            until = time.monotonic() + seconds
-            found: dict[str, list[float]] = {}
-            threads = [
-                threading.Thread(target=self._ask, args=(path, until, found.setdefault(path, [])))
-                for path in (PAGE, *PROBES)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            left = f" ({slow.left} left)" if heads else ""
-        return [
-            Result(f"{path} beside {name}{left}", times, seconds, AIM_OF_A_PAGE if path == PAGE else AIM_OF_A_PROBE)
-            for path, times in found.items()
-        ]
-
-    def _ask(self, path: str, until: float, times: list[float]) -> None:
-        while time.monotonic() < until:
-            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-            began = time.perf_counter()
-            line.request("GET", path, headers={"Cookie": self._ada} if path == PAGE else {})
-            answer = line.getresponse()
-            answer.read()
-            times.append(time.perf_counter() - began)
-            line.close()
-            if answer.status != 200:
-                raise SystemExit(f"no: {answer.status} for {path}")
-            time.sleep(0.02)
 
 
 class Slow:
@@ -184,26 +141,3 @@ class Slow:
             return True
         except OSError:
             return False
-
-
-@contextmanager
-def _server(content: Path) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    environment = {
-        **os.environ, "CONTENT_ROOT": str(content), "LOG_LEVEL": "ERROR", "HOST": "127.0.0.1", "PORT": str(port),
-        "BASE_URL": f"http://127.0.0.1:{port}", "API_CALLS_PER_MINUTE": "1000000",
-    }  # fmt: skip
-    if connection.vendor == "postgresql":
-        environment["DATABASE_URL"] = product.address_of_database()
-    connection.close()
-    with override_settings(HOST="127.0.0.1", PORT=port):
-        command = web_command()
-    process = subprocess.Popen(command, env=environment)
-    try:
-        product.wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(15)

@@ -28,10 +28,9 @@ from uuid import UUID, uuid4
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
-from django.test import Client as Browser
 from django.urls import reverse
 
-from bench import product
+from bench import asking, product
 from bench.measure import Result
 from requests_app.domain import api_secrets, clock
 from requests_app.domain.scopes import Scope
@@ -49,11 +48,10 @@ from requests_app.platform import chime
 from requests_app.work.processes import tree
 from tests.caller import token_of
 from tests.cast import Cast
-from tests.factors import force_login
 
 AIM_OF_A_CUT, AIM_OF_A_PAGE = "≤ 100 ms", "p99 ≤ 300 ms"
 #: How long the product rests, or other pages are asked, while everything is held.
-SECONDS = 10
+SECONDS = 6
 #: A download that is not being cut takes this much in a second.
 A_SECOND = 8 * 1024
 #: So many refusals in a row mean that no more downloads are allowed.
@@ -77,17 +75,18 @@ def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[
     streams = world.tokens(held - held // 2)
     downloads = world.windows([cast.people["priya"]] * settings.WEB_STREAMS)
     others = itertools.cycle(Tenant.objects.filter(slug__startswith="tenant-").values_list("pk", flat=True))
-    world.windows([cast.people["priya"]] * max(0, windows - len(pages) - len(downloads)), others)
+    rest = max(0, windows - len(pages) - len(downloads))
+    world.windows(list(itertools.islice(itertools.cycle(people), rest)), others)
     with product.running(CONTENT_ROOT=str(content)) as running:
         bench = Held(running, bar)
         notes = [bench.cost("with nobody")]
         bench.open_streams(streams)
-        bench.open_pages(pages, {person.pk: session_of(person) for person in people})
+        bench.open_pages(pages, {person.pk: asking.session_of(person) for person in people})
         notes.append(bench.cost(f"with {len(streams)} event streams and {len(pages)} pages"))
-        bench.open_downloads(downloads, session_of(cast.people["priya"]))
+        bench.open_downloads(downloads, asking.session_of(cast.people["priya"]))
         notes.append(bench.cost(f"and {len(bench.downloads)} downloads"))
         with bench.read_slowly():
-            pages_beside = bench.others(session_of(cast.people["ada"]))
+            pages_beside = bench.others(asking.session_of(cast.people["ada"]))
             revoke = partial(_revoke, running, token_of(cast, "ada", Scope.GRANTS_CLOSE))
             found = bench.cut(revoke, cuts)
         notes.append(bench.cost("after the cuts"))
@@ -166,12 +165,6 @@ def _copy(row: Any, **fields: Any) -> Any:
     for name, value in fields.items():
         setattr(made, name, value)
     return made
-
-
-def session_of(person: Person) -> str:
-    browser = Browser()
-    force_login(browser, person, is_fresh=True)
-    return f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
 @dataclass(eq=False)
@@ -267,35 +260,16 @@ class Held:
 
     def others(self, session: str) -> list[Result]:
         """Ask for other pages while everything is held."""
-        until = time.monotonic() + SECONDS
-        found: dict[str, list[float]] = {"/": [], "/accounts/login/": [], "/healthz": []}
-        threads = [threading.Thread(target=self._page, args=(path, session, until, found[path])) for path in found]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        found = asking.ask(self._running.port, {"/": session, "/accounts/login/": "", "/healthz": ""}, SECONDS)
         name = f"{{}} beside {len(self.streams)} + {len(self.pages)} + {len(self.downloads)}"
         return [Result(name.format(path), times, SECONDS, AIM_OF_A_PAGE) for path, times in found.items()]
-
-    def _page(self, path: str, session: str, until: float, times: list[float]) -> None:
-        while time.monotonic() < until:
-            line = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=30)
-            began = time.perf_counter()
-            line.request("GET", path, headers={"Cookie": session} if path == "/" else {})
-            answer = line.getresponse()
-            answer.read()
-            times.append(time.perf_counter() - began)
-            line.close()
-            if answer.status != 200:
-                raise SystemExit(f"no: {answer.status} for {path}")
-            time.sleep(0.02)
 
     def cut(self, revoke: Callable[[Grant], None], count: int) -> list[Result]:
         """End windows and tokens, one after the other. The clock begins when the act is known to be committed."""
         downloads = [self._cut_one(line, partial(revoke, line.grant)) for line in self.downloads[:count] if line.grant]
         pages = [self._cut_page(line, revoke) for line in self.pages[:count]]
-        tokens = [line for line in self.streams[:count] if line.token]
-        streams = [self._cut_one(line, partial(_end_token, line.token)) for line in tokens]
+        tokens = [(line, line.token) for line in self.streams[:count] if line.token]
+        streams = [self._cut_one(line, partial(_end_token, token)) for line, token in tokens]
         return [
             Result(f"{what}, max {max(times) * 1000:,.0f} ms", times, sum(times), AIM_OF_A_CUT)
             for what, times in (

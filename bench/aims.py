@@ -1,0 +1,222 @@
+"""The aims of docs/performance.md, and the table that compares the last runs with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+Figures = dict[str, Any]
+#: Says what was measured, and whether that meets the aim. Gets the results of one part on one database.
+Judge = Callable[[list[Figures]], tuple[str, bool] | None]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One line of the table. `what` may name numbers of the run, such as {due}."""
+
+    what: str
+    aim: str
+    part: str
+    judge: Judge
+    databases: tuple[str, ...] = tuple(DATABASES)
+
+
+# --- How a figure is judged ---------------------------------------------------------------------------------------
+
+
+def _all(results: list[Figures], name: str) -> list[Figures]:
+    return [figures for figures in results if figures["name"].startswith(name)]
+
+
+def _text(value: float, unit: str) -> str:
+    digits = 0 if value >= 100 or unit in ("KB", "MB") else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def _range(values: list[float], unit: str) -> str:
+    low, high = _text(min(values), ""), _text(max(values), unit)
+    return high if high.startswith(low) else f"{low}–{high}"
+
+
+def at_most(name: str, key: str, limit: float, unit: str = "ms", *, per: float = 1) -> Judge:
+    """Judge the largest of the figures whose names begin with `name`."""
+
+    def judge(results: list[Figures]) -> tuple[str, bool] | None:
+        values = [figures[key] / per for figures in _all(results, name)]
+        return (_range(values, unit), max(values) <= limit) if values else None
+
+    return judge
+
+
+def at_least(name: str, limit: float) -> Judge:
+    """Judge the lowest rate."""
+
+    def judge(results: list[Figures]) -> tuple[str, bool] | None:
+        rates = [figures["rate"] for figures in _all(results, name)]
+        return (_range(rates, "a second"), min(rates) >= limit) if rates else None
+
+    return judge
+
+
+def of_peer(name: str, share: float) -> Judge:
+    """Judge the rates as shares of those of Cerbos in the same run."""
+
+    def judge(results: list[Figures]) -> tuple[str, bool] | None:
+        theirs = {_size(figures): figures["rate"] for figures in _all(results, "Cerbos")}
+        ours = [figures for figures in _all(results, name) if _size(figures) in theirs]
+        shares = [figures["rate"] / theirs[_size(figures)] for figures in ours]
+        if not shares:
+            return None
+        rates = _range([figures["rate"] for figures in ours], "a second")
+        return f"{rates}: {_range(shares, '')} of it", min(shares) >= share
+
+    return judge
+
+
+def no_worse(names: tuple[str, ...], limit: float) -> Judge:
+    """Judge how many times as fast the smallest world is as the largest one."""
+
+    def judge(results: list[Figures]) -> tuple[str, bool] | None:
+        ratios, sizes = [], set[int]()
+        for name in names:
+            rates = {_size(figures): figures["rate"] for figures in _all(results, name)}
+            if len(rates) > 1:
+                ratios.append(rates[min(rates)] / rates[max(rates)])
+                sizes.add(max(rates))
+        return (f"{_range(ratios, 'times')}, with {max(sizes):,}", max(ratios) <= limit) if ratios else None
+
+    return judge
+
+
+def _size(figures: Figures) -> int:
+    """Return the number of grants at the end of the name."""
+    return int(figures["name"].rpartition(", ")[2].split()[0].replace(",", "")) if "," in figures["name"] else 0
+
+
+def both(*judges: Judge) -> Judge:
+    """Judge several figures together."""
+
+    def judge(results: list[Figures]) -> tuple[str, bool] | None:
+        found = [verdict for each in judges if (verdict := each(results)) is not None]
+        if len(found) < len(judges):
+            return None
+        return "; ".join(text for text, _met in found), all(met for _text, met in found)
+
+    return judge
+
+
+_PG, _LITE = ("postgresql",), ("sqlite",)
+_ACCESS, _ONE = "access, 1", "access, one tenant"
+AIMS = (
+    Aim("advice, 32 connections", "the rate of Cerbos in the same run", "decisions", of_peer("advice", 1), _PG),
+    Aim(
+        "access with its committed entry", "0.6 of the rate of Cerbos; p99 ≤ 40 ms", "decisions",
+        both(of_peer(_ACCESS, 0.6), at_most(_ACCESS, "p99", 40)), _PG,
+    ),
+    Aim("access, one tenant", "1,500 a second", "decisions", at_least(_ONE, 1500), _PG),
+    Aim(
+        "the same with many more grants", "1.5 times at most, with 10,000,000", "decisions",
+        no_worse(("advice", _ACCESS, _ONE), 1.5),
+    ),
+    Aim("advice, SQLite", "2,500 a second", "decisions", at_least("advice", 2500), _LITE),
+    Aim(
+        "access, SQLite", "1,000 a second; p99 ≤ 100 ms; none over 1 s", "decisions",
+        both(at_least(_ACCESS, 1000), at_most(_ACCESS, "p99", 100), at_most(_ACCESS, "longest", 1000)), _LITE,
+    ),
+    Aim("forward authentication through nginx", "1,500 a second", "gates", at_least("1,000 tenants, 32", 1500), _PG),
+    Aim(
+        "API: one access request", "2 ms of processor time, 4 statements", "calls",
+        both(at_most("API: one access request, CPU", "median", 2),
+             at_most("API: one access request, CPU", "statements", 4, "statements")),
+    ),
+    Aim("API: list of 50", "5 ms of processor time", "calls", at_most("API: 50 access requests, CPU", "median", 5)),
+    Aim("home pages", "8 ms of processor time", "calls", at_most("home of", "median", 8)),
+    Aim("customer's approval", "median 4 ms", "acts", at_most("customer's yes", "median", 4)),
+    Aim("content opened, with its entry", "median 4 ms", "acts", at_most("content open", "median", 4)),
+    Aim("sweep without work", "1 ms", "sweeps", at_most("sweep that finds nothing", "median", 1)),
+    Aim(
+        "{due} due among {size}: expired, windows closed", "1.5 s for 10,000", "sweeps",
+        at_most("sweep in batches", "wall", 1.5, "s"),
+    ),
+    Aim(
+        "ten times as many with two clusters: expired, windows closed", "10 s for 100,000", "sweeps",
+        at_most("sweep by two processes", "wall", 10, "s"),
+    ),
+    Aim("pages at {rows} rows: the slowest", "p95 ≤ 50 ms", "pages", at_most("the p95 of each page", "longest", 50)),
+    Aim("the largest", "60 KB", "pages", at_most("the p95 of each page", "bytes", 60, "KB", per=1e3)),
+    Aim("search of a log of {entries} entries by words", "p95 ≤ 50 ms", "log-search", at_most("", "p95", 50)),
+    Aim(
+        "appending alone; in batches", "2,000; 25,000 a second", "log",
+        both(at_least("entry appended alone", 2000), at_least("batch of", 25_000)), _PG,
+    ),
+    Aim("proof in a tree of {proven}", "1 ms", "proof", at_most("inclusion proof", "median", 1)),
+    Aim(
+        "evidence of {entries} entries", "30 s for 1,000,000; 160 MB", "log",
+        both(at_most("evidence written", "wall", 30, "s"), at_most("evidence written", "peak", 160, "MB", per=1e6)),
+    ),
+    Aim("`lockbox_verify.py` on it", "6 s for 1,000,000", "log", at_most("evidence verified", "wall", 6, "s")),
+    Aim("the server's own check", "12 s for 1,000,000", "log", at_most("1,000 entries verified by", "wall", 12, "s")),
+    Aim("second `bin/run`", "3 s", "rest", at_most("second start", "wall", 3, "s")),
+    Aim("memory at rest", "250 MB", "rest", at_most("second start", "peak", 250, "MB", per=1e6)),
+    Aim("processor at rest", "0.5 % of a core", "rest", at_most("second start", "share", 0.5, "%")),
+    Aim("growth in an hour of load", "none", "growth", at_most("growth", "megabytes", 1, "MB an hour")),
+    Aim("a cut with {held} streams and pages", "p99 ≤ 100 ms", "streams", at_most("committed", "p99", 100)),
+    Aim("other pages meanwhile", "p99 ≤ 300 ms", "streams", at_most("/", "p99", 300)),
+)  # fmt: skip
+
+
+# --- The table ----------------------------------------------------------------------------------------------------
+
+
+def table(place: Path) -> list[str]:
+    """Return the lines of the table, and of what it depends on, from the reports below `place`.
+
+    An aim whose part was not measured on any database is left out.
+    """
+    reports = [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
+    lines = ["| what | aim | measured | met |", "|---|---|---|---|"]
+    for aim in AIMS:
+        found = measured(aim, reports)
+        if found:
+            scale = next(report["scale"] for report in reports if report["part"] == aim.part)
+            what = aim.what.format(**{name: f"{number:,}" for name, number in scale.items()})
+            lines.append(f"| {what} | {aim.aim} | {_summary(found)} | {_met(found)} |")
+    machines = sorted({report["machine"] for report in reports})
+    shares = [report["foreign"] for report in reports]
+    if reports:
+        used = _range([share * 100 for share in shares], "% of one core")
+        lines += ["", *(f"Machine: {each}." for each in machines), f"Other programs used {used} meanwhile."]
+    return lines
+
+
+def measured(aim: Aim, reports: list[dict[str, Any]]) -> dict[str, tuple[str, bool]]:
+    """Return what the reports say about an aim, for each database."""
+    found = {}
+    for database in aim.databases:
+        of = [report for report in reports if (report["part"], report["database"]) == (aim.part, database)]
+        verdict = aim.judge([figures for report in of for figures in report["results"]])
+        if verdict is not None:
+            found[DATABASES[database]] = verdict
+    return found
+
+
+def _summary(found: dict[str, tuple[str, bool]]) -> str:
+    return ", ".join(f"{text} ({name})" for name, (text, _met) in found.items())
+
+
+def _met(found: dict[str, tuple[str, bool]]) -> str:
+    met = [name for name, (_text, is_met) in found.items() if is_met]
+    return "yes" if len(met) == len(found) else ", ".join(met) if met else "no"
+
+
+def show(place: Path, console: Console) -> int:
+    """Print the table."""
+    for line in table(place):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    return 0

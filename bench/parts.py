@@ -1,0 +1,251 @@
+"""The parts of the bench: what each of them measures, in which world, and how long it may take."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.kept import World
+
+#: Results of a measurement, and what else is to be said.
+Found = tuple[list[Any], list[str]]
+_SMALL, _LARGE = 10_000, 1_000_000
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a part gets: the arguments of the command, its world, and a bar that shows the progress."""
+
+    arguments: Namespace
+    bar: Any
+    #: The directory of the world, for files.
+    home: Path
+    size: int
+    cast: Any = None
+    #: The live pairs of a world of grants.
+    pairs: Sequence[Any] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    run: Callable[[Here], Found]
+    #: In so many seconds it must end: in a whole run, and in one with `--quick`. 0 leaves it out.
+    limit: int = 0
+    quick: int = 0
+    worlds: Callable[[Namespace], list[World]] = field(default=lambda arguments: grants(arguments, _SMALL))
+    #: Whether it works in a copy of the world. It can't where the copy would be too large.
+    is_copied: bool = True
+
+
+def grants(arguments: Namespace, *sizes: int) -> list[World]:
+    """Return the worlds of these numbers of grants, unless others are wanted."""
+    return [World("grants", (size,)) for size in arguments.grants or sizes]
+
+
+def _decisions(here: Here) -> Found:
+    from bench import decisions
+
+    rounds, seconds = (1, 3) if here.arguments.quick else (2, here.arguments.seconds)
+    return decisions.run(here.cast, here.size, here.pairs, seconds=seconds, rounds=rounds, bar=here.bar)
+
+
+def _lane(here: Here) -> Found:
+    from bench import lane
+
+    return lane.run(here.cast, here.pairs, here.arguments.asked, here.bar), []
+
+
+def _calls(here: Here) -> Found:
+    from bench import calls
+
+    return calls.run(here.cast, here.bar), []
+
+
+def _acts(here: Here) -> Found:
+    from bench import acts
+
+    return acts.run(here.cast, here.arguments.acts, here.bar), []
+
+
+def _sweeps(here: Here) -> Found:
+    from bench import sweeps
+
+    return sweeps.run(here.cast, here.arguments.due, here.bar), []
+
+
+def _pages(here: Here) -> Found:
+    from bench import pages
+
+    return pages.run(here.cast, here.facts["rows"], here.bar, only=here.arguments.only)
+
+
+def _log(here: Here) -> Found:
+    from bench import log
+
+    return log.run(here.arguments.entries, here.bar), []
+
+
+def _proof(here: Here) -> Found:
+    from bench import log
+
+    return log.proven(here.facts["tenant"], here.size, here.bar), []
+
+
+def _log_search(here: Here) -> Found:
+    from bench import log_search
+
+    found, notes = log_search.run(here.facts["tenant"], here.size, here.bar)
+    return found, [*here.facts["notes"], *notes]
+
+
+def _gates(here: Here) -> Found:
+    from bench import gates
+
+    return gates.run(here.cast, here.arguments.seconds, here.bar)
+
+
+def _streams(here: Here) -> Found:
+    from bench import streams
+
+    asked = here.arguments
+    return streams.run(here.cast, asked.held, asked.windows, asked.cuts, here.bar)
+
+
+def _rest(here: Here) -> Found:
+    from bench import rest
+
+    return rest.run(here.home, here.arguments.watched, here.bar)
+
+
+def _slow_clients(here: Here) -> Found:
+    from bench import slow_clients
+
+    found = []
+    for count in here.arguments.slow:
+        found += slow_clients.run(here.cast, count, seconds=7, bar=here.bar)
+    return found, []
+
+
+def _guards(here: Here) -> Found:
+    from bench import guards
+
+    return guards.run(here.arguments.asked * 10, with_peers=here.arguments.peers, bar=here.bar)
+
+
+def _revoked(here: Here) -> Found:
+    from bench import revoked
+
+    return revoked.run(here.cast, here.arguments.revocations, here.bar)
+
+
+def _reported(here: Here) -> Found:
+    from bench import reported
+
+    return reported.run(here.cast, here.arguments.batches, here.bar), []
+
+
+def _metrics(here: Here) -> Found:
+    from bench import counted
+
+    return counted.run(here.cast, here.arguments.seconds, here.bar)
+
+
+def _sign_in(here: Here) -> Found:
+    from bench import sign_in
+
+    return sign_in.run(here.arguments.signs, here.bar)
+
+
+def _backup(here: Here) -> Found:
+    from bench import backup
+
+    return backup.run(here.arguments.entries, here.home, here.bar)
+
+
+def _sizing(here: Here) -> Found:
+    from bench import sizing
+
+    return sizing.run(here.cast, here.arguments.seconds, here.bar)
+
+
+def _growth(here: Here) -> Found:
+    from bench import growth
+
+    return growth.run(here.cast, here.arguments.minutes, Path(here.arguments.plot), here.bar)
+
+
+def _empty(_arguments: Namespace) -> list[World]:
+    return [World("empty", ())]
+
+
+#: Those with a limit have aims in docs/performance.md. The others run only if they are named.
+PARTS = {
+    "decisions": Part(
+        _decisions, 110, 45, lambda asked: grants(asked, _SMALL, *([] if asked.quick else [_LARGE])), is_copied=False
+    ),
+    "calls": Part(_calls, 20, 12),
+    "acts": Part(_acts, 35, 11),
+    "sweeps": Part(_sweeps, 90, 11, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
+    "gates": Part(_gates, 80),
+    "pages": Part(_pages, 70, worlds=lambda asked: [World("customer", (asked.rows, asked.entries))], is_copied=False),
+    "log": Part(_log, 120, worlds=_empty),
+    "proof": Part(_proof, 20, 11, lambda asked: [World("tree", (asked.proven,))], is_copied=False),
+    "log-search": Part(_log_search, 30, worlds=lambda asked: [World("log", (asked.entries,))], is_copied=False),
+    "streams": Part(_streams, 90),
+    "rest": Part(_rest, 125, worlds=_empty),
+    "lane": Part(_lane),
+    "guards": Part(_guards),
+    "revoked": Part(_revoked),
+    "reported": Part(_reported),
+    "metrics": Part(_metrics),
+    "sign-in": Part(_sign_in),
+    "slow-clients": Part(_slow_clients),
+    "backup": Part(_backup, worlds=_empty),
+    "sizing": Part(_sizing),
+    "growth": Part(_growth),
+}
+
+
+# --- Worlds -----------------------------------------------------------------------------------------------------
+
+
+def make(world: World, home: Path, bar: Any) -> dict[str, Any]:
+    """Make the rows of a world in the empty database of the settings. Return what a part must know about them."""
+    from bench import grants, log, log_search, page_world
+    from bench import world as making
+
+    if world.kind == "grants":
+        grants.make(making.make(home / "content"), world.size, bar)
+    elif world.kind == "customer":
+        rows, entries = world.sizes
+        return {"rows": page_world.make(home / "content", rows, entries, bar)}
+    elif world.kind == "log":
+        return log_search.make(world.size, bar)
+    elif world.kind == "tree":
+        return {"tenant": str(log.grow(world.size, bar))}
+    return {}
+
+
+def here(world: World, home: Path, facts: Mapping[str, Any], arguments: Namespace, bar: Any) -> Here:
+    """Return what a part in this world gets."""
+    from bench import grants
+    from tests import cast
+
+    _lift_limits()
+    if world.kind == "grants":
+        return Here(arguments, bar, home, world.size, cast.find(), grants.open_again(), facts)
+    people = cast.find() if world.kind == "customer" else None
+    return Here(arguments, bar, home, world.size, people, (), facts)
+
+
+def _lift_limits() -> None:
+    """Remove the limits on an engineer's access requests and on a tenant's clients."""
+    from requests_app.domain import limits
+    from requests_app.operations import integrations
+
+    integrations.MOST_CLIENTS = limits.PENDING_MAX = limits.HOURLY_MAX = sys.maxsize
