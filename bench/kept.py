@@ -18,6 +18,8 @@ from psycopg import sql
 
 #: Has the facts about a world that is complete. It is written last.
 _MARK = "made"
+#: What the servers of earlier runs have left in the directory of a world: pipes, sockets, and their output.
+_OF_SERVERS = ("chimes", "run", "log-*")
 #: Increase the number of a kind of world when its rows change, so that the worlds that are there are made again. The
 #: product's migrations are applied to an older world, and are no reason.
 _SHAPES = {"grants": 2, "customer": 1, "log": 1, "tree": 1, "empty": 1}
@@ -87,7 +89,7 @@ def enter_copy(world: World, place: Path, name: str) -> Path:
     """Copy the world, and point the settings to the copy, which `leave` deletes. Call this before Django is set up."""
     home = place.absolute() / "copies" / f"{vendor()}-{name}"
     shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(world.home(place), home)
+    shutil.copytree(world.home(place), home, ignore=shutil.ignore_patterns(*_OF_SERVERS))
     database = f"bench_copy_{name}".replace("-", "_")
     _database(database, world.database)
     _point(home, database)

@@ -103,6 +103,9 @@ def test_a_world_stays_until_its_shape_changes(tmp_path: Path, monkeypatch: pyte
     home = Path(os.environ["DATA_DIR"])
     assert home == tmp_path / "worlds" / "sqlite-log-7"
     (home / "rows").touch()
+    # A pipe of a server that worked in the world can't be copied.
+    (home / "chimes").mkdir()
+    os.mkfifo(home / "chimes" / "pipe")
     # Nobody has finished it.
     assert kept.facts(made, tmp_path) is None
     kept.end(made, tmp_path, {"tenant": "a"})
