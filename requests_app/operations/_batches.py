@@ -174,9 +174,7 @@ class _Sweep:
         return sum(
             done
             for half in halves(keys)
-            for done in halved(
-                half, lambda some: self._end(some).done, failed=self._given_up, is_final=_is_of_store
-            )
+            for done in halved(half, lambda some: self._end(some).done, failed=self._given_up, is_final=_is_of_store)
         )
 
     def _given_up(self, failure: Exception, keys: list[UUID]) -> int:

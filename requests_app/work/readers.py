@@ -96,10 +96,10 @@ class Hub:
 
     def look(self) -> bool:
         """Read the logs, and wake the calls for which there are new entries. Return False if nobody waits for that."""
-        seats = [seat for seat in self._present() if seat.tenant_id is not None]
-        sizes = waiting.log_sizes({seat.tenant_id for seat in seats if seat.tenant_id is not None})
-        for seat in seats:
-            if seat.hear_size(sizes.get(seat.tenant_id, 0)):
+        seats = [(seat, seat.tenant_id) for seat in self._present() if seat.tenant_id is not None]
+        sizes = waiting.log_sizes({tenant_id for _seat, tenant_id in seats})
+        for seat, tenant_id in seats:
+            if seat.hear_size(sizes.get(tenant_id, 0)):
                 seat.news.ring()
         return bool(seats)
 

@@ -185,7 +185,11 @@ def test_an_id_or_an_instant_that_occurs_again_is_converted_once() -> None:
     calls: list[str] = []
 
     def noted(make: Callable[[str], Any]) -> Any:
-        return [lambda value, *_: calls.append(value) or make(value)], None
+        def convert(value: str, *_: object) -> Any:
+            calls.append(value)
+            return make(value)
+
+        return [convert], None
 
     made = compiler.ColumnsOnce(AccessRequest.objects.all().query, connection, "default")
     key, at = str(uuid4()), AT.isoformat()
