@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -469,12 +470,16 @@ def test_a_refusal_of_the_engine_is_the_same_both_ways(
     assert fast_lines == [line for line in lines if line["log_level"] != "debug"]
 
 
-@pytest.mark.parametrize("refused", [StoreUnavailable(), Busy()], ids=lambda each: type(each).__name__)
-def test_a_refusal_does_not_deny_the_entry_of_a_later_question(
-    monkeypatch: pytest.MonkeyPatch, refused: Exception
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [(StoreUnavailable(), 503), (Busy(), 503), (OperationalError("hunter2"), 503), (NotAllowed(), 403)],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_refused_question_leaves_the_others_their_answers(
+    monkeypatch: pytest.MonkeyPatch, refused: Exception, status: int
 ) -> None:
     """One question of the call waits in vain for the log of its tenant. The next one is about another tenant."""
-    verdict = Verdict(decision=True, reason="window_open", at=clock.here())
+    verdict = Verdict(decision=True, reason="window_open", at=clock.here(), entry=7)
     after = Decided(verdict=verdict, actor=Actor.system("test"), about=("grant", str(UUID(int=2))))
     both = [Decided(refused=refused), after]
     monkeypatch.setattr(Engine, "decide", lambda _self, asked: both if len(asked) > 1 else [Decided()])
@@ -483,9 +488,34 @@ def test_a_refusal_does_not_deny_the_entry_of_a_later_question(
     headers = {name.replace("_", "-"): value for name, value in HEADERS_OF_A_CALL.items()}
     slow = Browser(raise_request_exception=False).post(MANY, body, content_type="application/json", headers=headers)
     [fast] = through_the_bridge(MANY, body)
-    for found in (json.loads(slow.content), json.loads(fast.body)):
-        assert found["code"] == "outcome_unknown"
-        assert found["current"]["subject_id"] == str(UUID(int=2))
+    for code, content in ((slow.status_code, slow.content), (fast.status, fast.body)):
+        assert code == 200
+        assert b"hunter2" not in content
+        first, second = json.loads(content)["evaluations"]
+        assert (first["decision"], first["context"]["error"]["status"]) == (False, status)
+        assert (second["decision"], second["context"]["entry"]) == (True, 7)
+
+
+@pytest.mark.parametrize("semantic", ["deny_on_first_deny", "permit_on_first_permit"])
+def test_a_refused_question_after_an_answer_is_no_refusal_of_the_call(
+    monkeypatch: pytest.MonkeyPatch, semantic: str
+) -> None:
+    """With these semantics, the engine gets one question after the other."""
+    goes_on = semantic == "deny_on_first_deny"
+    verdict = Verdict(decision=goes_on, reason="window_open", at=clock.here())
+    known = Decided(actor=Actor.system("test"))
+    answers = iter([replace(known, verdict=verdict), replace(known, refused=Busy())])
+    monkeypatch.setattr(
+        Engine, "decide", lambda _self, asked: [known if each.question is None else next(answers) for each in asked]
+    )
+    monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
+    options = json.dumps({"evaluations_semantic": semantic}).encode()
+    body = b'{"evaluations": [{}, {}], "options": ' + options + b", " + QUESTION[1:]
+    [found] = through_the_bridge(MANY, body)
+    assert found.status == 200
+    first, second = json.loads(found.body)["evaluations"]
+    assert (first["decision"], second["decision"]) == (goes_on, False)
+    assert second["context"]["error"]["status"] == 503
 
 
 def test_a_call_whose_client_has_gone_has_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:

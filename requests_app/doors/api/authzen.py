@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from requests_app.domain import evaluation
 from requests_app.domain.access_tasks import ApprovalReason, NextAction
-from requests_app.domain.errors import DomainError, Malformed
+from requests_app.domain.errors import Malformed
 from requests_app.domain.evaluation import Question
 from requests_app.doors.api import errors
 from requests_app.doors.api.requestable import AccessRequestHint, ApprovalEcho
@@ -256,9 +256,9 @@ def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
     return {"decision": verdict.decision, "context": context}
 
 
-def fault(error: DomainError) -> dict[str, Any]:
-    """Return the answer to a malformed question in a list of questions."""
-    return {"decision": False, "context": {"error": {"status": error.status, "message": str(error)}}}
+def fault(status: int, message: str) -> dict[str, Any]:
+    """Return the answer to a question in a list of questions that was not judged. The others have their own answers."""
+    return {"decision": False, "context": {"error": {"status": status, "message": message}}}
 
 
 # --- Errors --------------------------------------------------------------------------------------------------

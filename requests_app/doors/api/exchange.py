@@ -170,11 +170,11 @@ class Exchange:
             yield from self._decided([self._question(token_hash, None, places=places)])
             places = 0
         for group in asked.groups():
-            decided = iter((yield from self._decided(self._questions(token_hash, group, places))))
+            decided = iter((yield from self._decided(self._questions(token_hash, group, places), among=answers)))
             places = 0
             for each in group:
                 if isinstance(each, Malformed):
-                    answers.append(authzen.fault(each))
+                    answers.append(authzen.fault(each.status, str(each)))
                 else:
                     answers.append((yield from self._extended(each, next(decided))))
                 if asked.semantic.ends_with(answers[-1]["decision"]):
@@ -201,8 +201,8 @@ class Exchange:
             places=places,
         )
 
-    def _decided(self, asked: list[Asked]) -> _Part:
-        """Ask the engine. Raise the first refusal, which answers the whole call."""
+    def _decided(self, asked: list[Asked], *, among: Sequence[Any] = ()) -> _Part:
+        """Ask the engine. If it answers no question, and `among` has no answer either, raise the first refusal."""
         decided: Sequence[Decided] = (yield asked) if asked else ()
         for each in decided:
             # Noted before anything is raised: a question after the refused one may have its entry.
@@ -214,11 +214,13 @@ class Exchange:
                 self._standing = standing = cast(quota.QuotaStatus, each.quota)
                 if standing.is_over:
                     raise TooOften(wait=standing.reset)
-            if each.refused is not None:
-                raise each.refused
+        if decided and not among and all(each.refused is not None for each in decided):
+            raise cast(Exception, decided[0].refused)
         return decided
 
     def _extended(self, read: _Read, decided: Decided) -> _Part:
+        if decided.refused is not None:
+            return self._fault_of(decided.refused)
         verdict, actor = cast(Verdict, decided.verdict), cast(Actor, decided.actor)
         telemetry.happened(telemetry.DECISION, "decision_point", "permit" if verdict.decision else "deny")
         found = authzen.answer(verdict)
@@ -227,6 +229,14 @@ class Exchange:
         approval = read.evaluation.context.get("approval")
         more = partial(requestable.extended, found, read.question, verdict, approval=approval, actor=actor)
         return (yield more)
+
+    def _fault_of(self, refused: Exception) -> dict[str, Any]:
+        """Return the answer to a question that was refused beside others. Raise the error of a bug."""
+        with bound_contextvars(request_id=self.call.request_id, ip=self.call.ip), outcome.watched():
+            response = authzen.handle(refused, {"request": self._request()})
+        if response is None:
+            raise refused
+        return authzen.fault(response.status_code, str(response.data["title"]))
 
     # --- The bytes ---
 
