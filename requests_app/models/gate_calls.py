@@ -14,6 +14,7 @@ from django.db import connection
 from django.utils.crypto import constant_time_compare
 
 from requests_app.models.people import Person
+from requests_app.platform.database.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def read_gate_calls(queries: Sequence[GateQuery]) -> list[GateFacts]:
     return [found[n] for n in range(len(queries))]
 
 
-_POSTGRESQL = "SELECT * FROM requests_gate_calls(%s::jsonb)"
+_POSTGRESQL = Prepared("SELECT * FROM requests_gate_calls(%s::jsonb)")
 #: It has the columns of the function, in the same order.
 _SQLITE = """
     SELECT q.n, x.id, x.asked_at,

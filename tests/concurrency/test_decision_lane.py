@@ -305,6 +305,27 @@ def test_a_question_that_waits_for_its_log_is_answered_from_what_is_so_then(
     assert ContentAccess.objects.count() == 0
 
 
+@pytest.mark.postgres
+def test_a_resource_that_gets_another_locator_meanwhile_is_not_the_one_of_the_question(
+    world: Cast, lane: DecisionLane
+) -> None:
+    world.opened()
+    staff, resource = service_of(world), world.resource()
+    asked = access(ask(world, resource=resource.locator, tenant="contoso"), staff)
+    assert _verdict(lane.submit([asked])).decision
+
+    def last() -> None:
+        type(resource).objects.filter(pk=resource.pk).update(locator="contoso/elsewhere")
+
+    with Holder(world.contoso.pk, last):
+        future = lane.submit([asked])
+        time.sleep(0.3)
+        assert not future.done()
+    found = _verdict(future)
+    assert (found.decision, found.reason, found.entry) == (False, "not_found", None)
+    assert ContentAccess.objects.count() == 1
+
+
 # --- Lost commits and a killed process -----------------------------------------------------------------------
 
 
