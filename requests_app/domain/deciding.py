@@ -38,8 +38,8 @@ class Asked:
     """One question of a call, with the hash of the token that the caller has sent.
 
     Without a `question`, the engine only authenticates. The first question of a call takes the `places` of all its
-    questions from the quota. `repeat_id` is the id that the caller gave the call: the same question of the same
-    caller under the same id gets the same entry.
+    questions from the quota, with `take` if there is one. `repeat_id` is the id that the caller gave the call: the same
+    question of the same caller under the same id gets the same entry.
     """
 
     token_hash: str
@@ -49,6 +49,7 @@ class Asked:
     ip: str = ""
     repeat_id: str = ""
     places: int = 1
+    take: Take | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,10 +74,13 @@ Blocked = dict[UUID, list[OpenQuestion]]
 
 
 class DecisionLane:
-    """The threads of one process that answer questions. `take` takes places of a caller's quota."""
+    """The threads of one process that answer questions.
+
+    `take` takes places of a caller's quota, for calls whose first question has no `take` of its own.
+    """
 
     def __init__(self, take: Take) -> None:
-        self.take = take
+        self._take = take
         limits_of: dict[str, Any] = {"most": MOST, "crowd": CROWD, "patience": PATIENCE}
         self._advice: Lane[Call] = Lane("advice", self._work, **limits_of)
         self._access: Lane[Call] = Lane("access", self._work, **limits_of)
@@ -219,15 +222,15 @@ class DecisionLane:
         first, account = call.asked[0], caller.token.account
         actor = replace(caller.actor, request_id=first.request_id, ip=first.ip)
         left: QuotaLeft | None = None
-        places = sum(each.places for each in call.asked)
+        places, take = sum(each.places for each in call.asked), first.take or self._take
         try:
-            if places and (left := self.take(account.pk, 1)).is_over:
+            if places and (left := take(account.pk, 1)).is_over:
                 call.refuse(None, actor=actor, quota=left)
                 return
             if actor.machine is None and policy.needs_second_factor(actor) and not account.has_second_factor:
                 raise SecondFactorRequired
             policy.require_scope(actor, Scope.EVALUATE)
-            if places > 1 and (left := self.take(account.pk, places - 1)).is_over:
+            if places > 1 and (left := take(account.pk, places - 1)).is_over:
                 call.refuse(None, actor=actor, quota=left)
                 return
         except DomainError as refused:

@@ -341,7 +341,7 @@ def _no_quota(*_: Any) -> Any:
     raise AssertionError("A gate has no quota.")
 
 
-#: The engine of this process. The decision point's door asks it too, and takes places of a quota.
+#: The engine of this process. The decision point's door asks it too. Its questions say how to take places of a quota.
 LANE = DecisionLane(_no_quota)
 
 

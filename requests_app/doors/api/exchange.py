@@ -111,7 +111,6 @@ def _take(account_id: UUID, places: int) -> quota.QuotaStatus:
 
 #: One engine for all: what waits for the same log in this process is written together.
 LANE = gates.LANE
-LANE.take = _take
 
 
 def is_echoed(offered: str) -> bool:
@@ -199,6 +198,7 @@ class Exchange:
             ip=self.call.ip,
             repeat_id=self._echo if is_access else "",
             places=places,
+            take=_take,
         )
 
     def _decided(self, asked: list[Asked], *, among: Sequence[Any] = ()) -> _Part:
