@@ -30,7 +30,7 @@ from requests_app.domain.errors import (
 )
 from requests_app.domain.evaluation import Question, Verdict
 from requests_app.domain.scopes import Scope
-from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, Resource, Token
+from requests_app.models import Client, ContentAccess, IdempotencyKey, Person, QueueAssignment, Resource, Token
 from requests_app.models import evaluation as one
 from requests_app.models.callers import find_callers
 from requests_app.models.evaluations import read_all
@@ -396,6 +396,41 @@ def test_if_nobody_knows_whether_it_was_committed_nobody_gets_a_yes(
     answers = together(*([access(ask(cast), staff)] for _ in range(4)))
     assert all(isinstance(each.refused, OutcomeUnknown) and each.verdict is None for [each] in answers)
     assert tries == [4], "nothing is tried again, because it may be there already"
+
+
+# --- What a question reads -----------------------------------------------------------------------------------
+
+
+_READ = """
+    SELECT sum(pg_stat_get_xact_tuples_returned(read.id)) FROM (
+        SELECT 'requests_app_queueassignment'::regclass AS id
+        UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = 'requests_app_queueassignment'::regclass
+    ) AS read
+"""
+
+
+def rows_of_queues_read() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_READ)
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.postgres
+def test_a_question_does_not_read_the_queues_of_other_engineers(cast: Cast) -> None:
+    cast.opened()
+    people = [Person(email=f"{n}@provider.example", name=f"{n}", side="provider", kind="human") for n in range(200)]
+    for person in people:
+        person.created_at = clock.now()
+    Person.objects.bulk_create(people)
+    given = {"service": cast.exchange, "role": "engineer", "given_at": clock.now()}
+    QueueAssignment.objects.bulk_create(QueueAssignment(person=person, **given) for person in people)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE requests_app_queueassignment, requests_app_person")
+    query = one.ask(ask(cast), actor=service_of(cast))
+    before = rows_of_queues_read()
+    [found] = read_all([query])
+    assert [window.is_engineer for window in found.facts.windows] == [True]
+    assert rows_of_queues_read() - before <= 3
 
 
 # --- Row-level security --------------------------------------------------------------------------------------
