@@ -20,19 +20,18 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from bench import kept
 from bench.kept import World
 from bench.parts import PARTS, Part
 
 #: The sizes and lengths of `--quick`.
-_SMALL = {"due": 1_000, "acts": 50, "entries": 50_000}
+_SMALL = {"due": 500, "acts": 50, "entries": 50_000}
 #: The arguments that the table of the aims names.
 _SCALE = ("rows", "entries", "proven", "due", "held")
 #: How long a part may take to end its servers, in seconds.
 _END_WITHIN = 40
-console = Console(width=max(Console().width, 100))
+console = Console()
 
 
 def main() -> int:
@@ -176,7 +175,7 @@ def _measure(arguments: argparse.Namespace, part: Part, world: World, known: dic
     path = _results(arguments) / f"{arguments.part} {world}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report))
-    _print(f"{arguments.part}, {world}: {conditions['machine']}", found, arguments)
+    _print(f"{arguments.part}, {world}: {conditions['machine']}", found)
     others_used = f"It took {conditions['seconds']:.0f} s. Other programs used {conditions['foreign']:.0%} of one core."
     _print_notes([*notes, others_used])
 
@@ -194,22 +193,13 @@ def _print_notes(notes: list[str]) -> None:
         console.print(each, soft_wrap=True, highlight=False)
 
 
-def _print(conditions: str, results: list[Any], arguments: argparse.Namespace) -> None:
+def _print(conditions: str, results: list[Any]) -> None:
+    """Print a table in Markdown."""
     console.print(f"\n{conditions}", soft_wrap=True, highlight=False)
-    if not results:
-        return
-    headings = ("", "median", "p99", "per second", "in all", "memory", "aim")
-    rows = [_row(result) for result in results]
-    if arguments.markdown:
-        lines = (headings, ("---", *["---:"] * 5, "---"), *rows)
+    if results:
+        headings = ("", "median", "p99", "per second", "in all", "memory", "aim")
+        lines = (headings, ("---", *["---:"] * 5, "---"), *map(_row, results))
         _print_notes(["", *(f"| {' | '.join(line)} |" for line in lines), ""])
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("", "aim") else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def _row(result: Any) -> tuple[str, ...]:
@@ -255,7 +245,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="libraries of other makers, too, from PyPI")
     parser.add_argument("--patience", type=float, default=1, help="how many times its limit a part may take")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
-    parser.add_argument("--markdown", action="store_true", help="print tables for a document")
     parser.add_argument("--table", action="store_true", help="print the aims, and what the last runs have measured")
     parser.add_argument("--world", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -26,8 +26,8 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api.authentication import BearerAuthentication
 from tests.cast import Cast
 
-#: How many times each call is made, and how many times before it is measured.
-TIMES, WARM_UP = 150, 15
+#: How many times each call is made before it is measured.
+WARM_UP = 15
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,16 @@ class _Call:
     has_view: bool = False
 
 
-def run(cast: Cast, bar: Any) -> list[Result]:
+def run(cast: Cast, bar: Any, *, times: int) -> list[Result]:
+    """Make each call so many times."""
     handler, results = Handler(), []
     calls = _calls(cast)
     ticking = bar.add_task("calls", total=len(calls))
     for call in calls:
-        results.append(_measured(call.name, partial(_through, handler, call.environ), call.aim))
+        results.append(_measured(call.name, partial(_through, handler, call.environ), call.aim, times))
         if call.has_view:
-            results.append(_measured(f"{call.name}, its view alone", partial(_view, call.environ), ""))
-            results.append(_measured(f"{call.name}, its token alone", partial(_token, call.environ), ""))
+            results.append(_measured(f"{call.name}, its view alone", partial(_view, call.environ), "", times))
+            results.append(_measured(f"{call.name}, its token alone", partial(_token, call.environ), "", times))
         bar.advance(ticking)
     return results
 
@@ -111,15 +112,15 @@ def _token(environ: dict[str, Any]) -> None:
         raise SystemExit("no: the token")
 
 
-def _measured(name: str, call: Callable[[], None], aim: str) -> Result:
+def _measured(name: str, call: Callable[[], None], aim: str, times: int) -> Result:
     for _ in range(WARM_UP):
         call()
     seconds, begun, database = [], time.perf_counter(), of_session()
-    for _ in range(TIMES):
+    for _ in range(times):
         started = time.thread_time()
         call()
         seconds.append(time.thread_time() - started)
-    spent = (of_session() - database) / TIMES * 1000
+    spent = (of_session() - database) / times * 1000
     statements = _statements(call)
     says = [f"{statements} statements", *([f"{spent:.2f} ms in the database"] if spent else [])]
     says += [f"aim: {aim}"] if aim else []

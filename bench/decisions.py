@@ -117,7 +117,7 @@ def _taking_turns(kinds: list[_Kind], size: str, seconds: int, rounds: int, bar:
     ticking = bar.add_task(size, total=(rounds + 1) * len(kinds))
     for turn in range(rounds + 1):
         for kind in kinds:
-            found = _measured(kind, 2 if turn == 0 else seconds)
+            found = _measured(kind, seconds if turn else min(2, max(1, seconds // 2)))
             if turn:
                 kind.found.append(found)
             bar.advance(ticking)

@@ -50,7 +50,7 @@ def grants(arguments: Namespace, *sizes: int) -> list[World]:
 def _decisions(here: Here) -> Found:
     from bench import decisions
 
-    rounds, seconds = (1, 3) if here.arguments.quick else (2, here.arguments.seconds)
+    rounds, seconds = (1, 2) if here.arguments.quick else (2, here.arguments.seconds)
     return decisions.run(here.cast, here.size, here.pairs, seconds=seconds, rounds=rounds, bar=here.bar)
 
 
@@ -63,7 +63,7 @@ def _lane(here: Here) -> Found:
 def _calls(here: Here) -> Found:
     from bench import calls
 
-    return calls.run(here.cast, here.bar), []
+    return calls.run(here.cast, here.bar, times=here.arguments.acts // 2), []
 
 
 def _acts(here: Here) -> Found:
@@ -186,17 +186,17 @@ def _empty(_arguments: Namespace) -> list[World]:
 #: Those with a limit have aims in docs/performance.md. The others run only if they are named.
 PARTS = {
     "decisions": Part(
-        _decisions, 110, 45, lambda asked: grants(asked, _SMALL, *([] if asked.quick else [_LARGE])), is_copied=False
+        _decisions, 100, 45, lambda asked: grants(asked, _SMALL, *([] if asked.quick else [_LARGE])), is_copied=False
     ),
-    "calls": Part(_calls, 20, 12),
-    "acts": Part(_acts, 35, 11),
-    "sweeps": Part(_sweeps, 90, 11, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
+    "calls": Part(_calls, 20, 14),
+    "acts": Part(_acts, 35, 8),
+    "sweeps": Part(_sweeps, 120, 15, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
     "gates": Part(_gates, 80),
     "pages": Part(_pages, 70, worlds=lambda asked: [World("customer", (asked.rows, asked.entries))], is_copied=False),
     "log": Part(_log, 120, worlds=_empty),
-    "proof": Part(_proof, 20, 11, lambda asked: [World("tree", (asked.proven,))], is_copied=False),
+    "proof": Part(_proof, 20, 8, lambda asked: [World("tree", (asked.proven,))], is_copied=False),
     "log-search": Part(_log_search, 30, worlds=lambda asked: [World("log", (asked.entries,))], is_copied=False),
-    "streams": Part(_streams, 90),
+    "streams": Part(_streams, 80),
     "rest": Part(_rest, 125, worlds=_empty),
     "lane": Part(_lane),
     "guards": Part(_guards),
