@@ -177,10 +177,12 @@ AIMS = (
 def table(place: Path) -> list[str]:
     """Return the lines of the table, and of what it depends on, from the reports below `place`.
 
-    An aim whose part was not measured on any database is left out.
+    An aim whose part was not measured on any database is left out. Without reports, there are no lines.
     """
     reports = [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
-    lines = ["| what | aim | measured | met |", "|---|---|---|---|"]
+    if not reports:
+        return []
+    lines = ["", "| what | aim | measured | met |", "|---|---|---|---|"]
     for aim in AIMS:
         found = measured(aim, reports)
         if found:
@@ -188,11 +190,8 @@ def table(place: Path) -> list[str]:
             what = aim.what.format(**{name: f"{number:,}" for name, number in scale.items()})
             lines.append(f"| {what} | {aim.aim} | {_summary(found)} | {_met(found)} |")
     machines = sorted({report["machine"] for report in reports})
-    shares = [report["foreign"] for report in reports]
-    if reports:
-        used = _range([share * 100 for share in shares], "% of one core")
-        lines += ["", *(f"Machine: {each}." for each in machines), f"Other programs used {used} meanwhile."]
-    return lines
+    used = _range([report["foreign"] * 100 for report in reports], "% of one core")
+    return [*lines, "", *(f"Machine: {each}." for each in machines), f"Other programs used {used} meanwhile."]
 
 
 def measured(aim: Aim, reports: list[dict[str, Any]]) -> dict[str, tuple[str, bool]]:

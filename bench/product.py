@@ -99,8 +99,8 @@ def running(*, whole: bool = False, workers: int = WORKERS, threads: int = 16, *
             process.wait(60)
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
+def wait_for(port: int, process: subprocess.Popen[bytes], *, within: float = 60) -> None:
+    until = time.monotonic() + within
     while time.monotonic() < until and process.poll() is None:
         try:
             probe = HTTPConnection("127.0.0.1", port, timeout=5)

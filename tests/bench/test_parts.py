@@ -46,11 +46,15 @@ def report(place: Path, database: str, part: str, *results: dict[str, Any], worl
     path.write_text(json.dumps({**about, "results": results}))
 
 
+def test_nothing_measured_is_no_table(tmp_path: Path) -> None:
+    assert aims.table(tmp_path) == []
+
+
 def test_the_table_says_for_each_database_what_was_measured(tmp_path: Path) -> None:
     for database, wall in (("sqlite", 1.4), ("postgresql", 1.6)):
         report(tmp_path, database, "sweeps", {"name": "sweep in batches of 500: 10 windows", "wall": wall})
     lines = aims.table(tmp_path)
-    assert lines[2] == (
+    assert lines[3] == (
         "| 10 due among 5,000: expired, windows closed | 1.5 s for 10,000 | 1.40 s (SQLite), 1.60 s (PostgreSQL)"
         " | SQLite |"
     )
@@ -65,7 +69,7 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
             for name, rate in (("Cerbos 1, no log", theirs), ("advice", theirs), ("access", ours))
         ]
         report(tmp_path, "postgresql", "decisions", *results, world=size)
-    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[2:] for line in aims.table(tmp_path)[2:-2]}
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[2:] for line in aims.table(tmp_path)[3:-3]}
     assert rows["advice, 32 connections"] == ["4,000–5,000 a second: 1.00 of it (PostgreSQL)", "yes |"]
     summary, met = rows["access with its committed entry"]
     assert summary == "2,400–2,500 a second: 0.50–0.60 of it; 30.0 ms (PostgreSQL)"
