@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from django import template
 from django.template.base import Parser, Token
@@ -17,6 +18,7 @@ from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.html import conditional_escape
 
 register = template.Library()
+_ANY = UUID(int=0)
 
 
 class Url(URLNode):
@@ -29,7 +31,10 @@ class Url(URLNode):
         args = tuple(arg.resolve(context) for arg in self.args)
         address = ""
         try:
-            address = _address(name, args, _application(context), get_script_prefix(), get_urlconf())
+            if len(args) == 1 and type(args[0]) is UUID:
+                address = address_of(name, args[0], _application(context))
+            else:
+                address = _address(name, args, _application(context), get_script_prefix(), get_urlconf())
         except NoReverseMatch:
             if self.asvar is None:
                 raise
@@ -43,6 +48,19 @@ def _application(context: Context) -> Any:
     request = getattr(context, "request", None)
     namespace = getattr(getattr(request, "resolver_match", None), "namespace", None)
     return getattr(request, "current_app", namespace)
+
+
+def address_of(name: Any, pk: UUID, application: str | None = None) -> str:
+    """Return the address of a row's page, which has only the row's id in it."""
+    before, after = _around(name, application, get_script_prefix(), get_urlconf())
+    return f"{before}{pk}{after}"
+
+
+@lru_cache(maxsize=512)
+def _around(name: Any, application: str | None, prefix: str, urlconf: Any) -> tuple[str, str]:
+    """Return what is before and after the id in the address."""
+    before, _id, after = _address(name, (_ANY,), application, prefix, urlconf).partition(str(_ANY))
+    return before, after
 
 
 @lru_cache(maxsize=4096)

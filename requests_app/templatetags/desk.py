@@ -8,17 +8,10 @@ from urllib.parse import urlsplit
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Decision
 from requests_app.words import sentences
 
 register = template.Library()
-
-
-@register.simple_tag
-def state_at(row: AccessRequest, at: datetime) -> State:
-    """`{% state_at access_request now as state %}`: the state at that moment, even if no sweep has stored it yet."""
-    return row.state_at(at)
 
 
 @register.filter

@@ -23,11 +23,10 @@ from requests_app.queries.guide import ONWARDS
 from requests_app.templatetags import translated
 from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
+from requests_app.words.skeletons import filled
 
 register = template.Library()
 register.tags.update(translated.register.tags)
-#: This character is before and after the name of a value in a component that is rendered once. No template has it.
-_SLOT = "\ue000"
 
 
 def _partial(name: str, values: dict[str, Any]) -> SafeString:
@@ -110,31 +109,20 @@ def deadline(
         "closes": closes.isoformat(),
         "when": when(context, closes),
         "left": "" if over else relative(context, closes),
-        "total": str(total),
-        "used": str(max(0, min(total, total - int(left)))),
+        "total": total,
+        "used": max(0, min(total, total - int(left))),
+        "soon_seconds": times.SECONDS_MATTER,
     }
-    soon = 0 < left <= times.SECONDS_MATTER
-    parts = _deadline(str(kind), bool(over), left <= 0, soon, bool(total), get_language())
-    return mark_safe("".join(values.get(part, part) for part in parts))  # noqa: S308  a rendered template
-
-
-@lru_cache(maxsize=256)
-def _deadline(kind: str, over: bool, is_past: bool, is_soon: bool, has_bar: bool, _language: str | None) -> list[str]:
-    """Return the component in parts. In the place of each value, there is its name."""
-    names = {name: mark_safe(f"{_SLOT}{name}{_SLOT}") for name in ("closes", "when", "left", "total", "used")}  # noqa: S308  fixed names
-    found = _partial(
-        "_deadline.html",
-        {
-            **names,
-            "kind": kind,
-            "over": over,
-            "is_past": is_past,
-            "is_soon": is_soon,
-            "soon_seconds": times.SECONDS_MATTER,
-            "has_bar": has_bar,
-        },
+    return filled(
+        "components/_deadline.html",
+        values,
+        is_window=kind == "window",
+        is_token=kind == "token",
+        over=over,
+        is_past=left <= 0,
+        is_soon=0 < left <= times.SECONDS_MATTER,
+        has_bar=total,
     )
-    return str(found).split(_SLOT)
 
 
 # --- States, people, things -----------------------------------------------------------------------

@@ -14,8 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from lockbox_site import lighter, pseudolocale
+from requests_app import operations
 from requests_app.models import Membership
 from requests_app.templatetags import lockbox, translated
+from requests_app.words import skeletons
 from tests.cast import Cast
 from tests.web.pages import signed_in
 
@@ -142,6 +144,20 @@ def test_a_list_renders_no_component_for_each_row(cast: Cast, monkeypatch: pytes
     again = client.get("/")
     assert again.status_code == first.status_code == 200
     assert again.content.count(b"deadline-words") == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "priya"])
+def test_the_rows_of_a_list_are_filled_in(cast: Cast, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        cast.confirmed()
+        operations.deny_as_customer(cast.confirmed().pk, actor=cast.as_("ada"), note="Ask by telephone.")
+    client = signed_in(cast, name)
+    addresses = ("/", "/access-requests/", "/tickets/")
+    first = [client.get(address).content.count(b"<tr>") for address in addresses]
+    monkeypatch.setattr(skeletons, "get_template", None)
+    assert [client.get(address).content.count(b"<tr>") for address in addresses] == first
+    assert min(first) > 2
 
 
 # --- The policy ----------------------------------------------------------------------------------------------

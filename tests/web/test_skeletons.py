@@ -7,7 +7,7 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 
 from requests_app.doors.web._log_rows import SLOTS
-from requests_app.doors.web._skeletons import skeleton
+from requests_app.words.skeletons import skeleton
 
 VALUES = {name: f'<{name}>&"' for name in SLOTS}
 
@@ -23,7 +23,7 @@ def test_it_is_what_the_template_renders() -> None:
     flags = {"is_altered", "is_open", "has_comment", "has_about", "is_signed", "has_email", "has_lists"}
     for some in (set(), {"has_email"}, {"is_altered", "is_open"}, flags):
         filled = skeleton("log/_row.html", SLOTS, frozenset(some)).fill(VALUES)
-        assert filled == render_to_string("log/_row.html", {"slot": VALUES, **dict.fromkeys(some, True)})
+        assert filled == render_to_string("log/_row.html", {"slot": VALUES, **dict.fromkeys(some, True)}).strip()
 
 
 def test_languages_do_not_share_a_skeleton() -> None:

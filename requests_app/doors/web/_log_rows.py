@@ -1,4 +1,4 @@
-"""The rows of the log's table as HTML. The parts that all rows share are rendered once (`_skeletons`)."""
+"""The rows of the log's table as HTML. The parts that all rows share are rendered once (`words.skeletons`)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from requests_app.doors.web._log_words import EntryPosition, ShownEntry, grouped
-from requests_app.doors.web._skeletons import skeleton
 from requests_app.models import Tenant
 from requests_app.words import text, times
+from requests_app.words.skeletons import skeleton
 
 #: What differs from row to row in `log/_row.html`.
 SLOTS = (

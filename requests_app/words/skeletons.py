@@ -29,7 +29,7 @@ class Skeleton:
 
     def __init__(self, template: str, slots: tuple[str, ...], flags: frozenset[str]) -> None:
         marks = {name: mark_safe(f"\x02{name}\x03") for name in slots}  # noqa: S308 - fill() escapes the values
-        html = get_template(template).render({"slot": marks, **dict.fromkeys(flags, True)})
+        html = get_template(template).render({"slot": marks, **dict.fromkeys(flags, True)}).strip()
         self._parts = _SLOT.split(html)
 
     def fill(self, values: Mapping[str, Any]) -> SafeString:
@@ -46,3 +46,8 @@ def skeleton(template: str, slots: tuple[str, ...], flags: frozenset[str] = froz
 @lru_cache(maxsize=512)
 def _skeleton(template: str, slots: tuple[str, ...], flags: frozenset[str], _language: str | None) -> Skeleton:
     return Skeleton(template, slots, flags)
+
+
+def filled(template: str, values: Mapping[str, Any], **flags: object) -> SafeString:
+    """Return the template's HTML with these values. The flags that are true belong to the skeleton."""
+    return skeleton(template, tuple(values), frozenset(name for name, flag in flags.items() if flag)).fill(values)

@@ -1,0 +1,132 @@
+"""Tags for the rows of lists. What all rows share is rendered once, and the values are filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy
+
+from requests_app.templatetags.addresses import address_of
+from requests_app.templatetags.lockbox import (
+    badge,
+    deadline,
+    duration,
+    level_badge,
+    person,
+    practice_badge,
+    relative,
+    visible_line,
+    when,
+)
+from requests_app.words.skeletons import filled
+
+register = template.Library()
+_ENGINEER = gettext_lazy("engineer")
+
+
+@register.simple_tag(takes_context=True)
+def access_row(context: Context, line: Any, with_tenant: bool = False, is_mine: bool = False) -> SafeString:
+    """`{% access_row line %}`: an access request in a table. `is_mine` if the reader submitted all of them."""
+    row, is_open = line.row, line.state == "OPEN"
+    until = line.grant.closes_at if is_open else row.decide_by if line.turn else None
+    values = {
+        "badge": badge(line.state, word=line.word),
+        "practice": practice_badge(row),
+        "level": level_badge(row),
+        "url": address_of("web:access_request", row.pk),
+        "act": visible_line(capfirst(line.act)),
+        "reference": row.reference,
+        "tenant": visible_line(row.tenant.name) if with_tenant else "",
+        "who": "" if is_mine else visible_line(row.requested_by.name),
+        "until": when(context, until),
+        "turn": line.turn,
+        "outcome": line.outcome,
+        "asked": when(context, row.submitted_at),
+        "again_url": line.again_url,
+    }
+    return filled(
+        "access_requests/_row.html",
+        values,
+        with_tenant=with_tenant,
+        is_mine=is_mine,
+        is_open=is_open,
+        has_turn=line.turn,
+        has_again=line.again_url,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def own_row(context: Context, line: Any) -> SafeString:
+    """`{% own_row line %}`: an access request of the reader that waits for an answer."""
+    row = line.row
+    values = {
+        "url": address_of("web:access_request", row.pk),
+        "act": visible_line(capfirst(line.act)),
+        "tenant": visible_line(row.tenant.name),
+        "turn": line.turn,
+        "badge": badge(line.state),
+        "practice": practice_badge(row),
+        "level": level_badge(row),
+        "reference": row.reference,
+        "duration": duration(row.window_for),
+        "deadline": deadline(context, row.decide_by, row.state_changed_at),
+    }
+    return filled("home/_own_row.html", values)
+
+
+@register.simple_tag(takes_context=True)
+def waiting_row(context: Context, line: Any, with_tenant: bool = False) -> SafeString:
+    """`{% waiting_row line %}`: an access request that waits for the reader, a customer's approver."""
+    row = line.row
+    values = {
+        "url": address_of("web:access_request", row.pk),
+        "who": person(context, row.requested_by, role=_ENGINEER),
+        "act": visible_line(line.act),
+        "duration": duration(row.window_for),
+        "reason": visible_line(line.reason),
+        "badge": badge(line.state, word=line.word),
+        "practice": practice_badge(row),
+        "level": level_badge(row),
+        "reference": row.reference,
+        "service": visible_line(row.service.name),
+        "tenant": visible_line(row.tenant.name) if with_tenant else "",
+        "deadline": deadline(context, row.decide_by, row.state_changed_at),
+    }
+    return filled("home/_waiting_row.html", values, with_tenant=with_tenant)
+
+
+@register.simple_tag(takes_context=True)
+def ticket_row(context: Context, ticket: Any, with_tenant: bool = False) -> SafeString:
+    """`{% ticket_row ticket %}`: a ticket in a short table."""
+    values = _of_ticket(ticket, with_tenant) | {"changed": relative(context, ticket.changed_at)}
+    return filled("home/_ticket_row.html", values, with_tenant=with_tenant)
+
+
+@register.simple_tag(takes_context=True)
+def listed_ticket(context: Context, ticket: Any, with_tenant: bool = False) -> SafeString:
+    """`{% listed_ticket ticket %}`: a ticket in the list of tickets, with its access requests under way."""
+    now, is_high = context["now"], ticket.priority == ticket.Priority.HIGH
+    states = [state for row in ticket.going_on if (state := row.state_at(now)) == row.state]
+    values = _of_ticket(ticket, with_tenant) | {
+        "priority": ticket.get_priority_display() if is_high else "",
+        "assignee": visible_line(ticket.assignee.name) if ticket.assignee else "",
+        "access": SafeString(" ".join(map(badge, states))),
+        "changed": when(context, ticket.changed_at),
+    }
+    return filled("tickets/_row.html", values, with_tenant=with_tenant, is_high=is_high, has_assignee=ticket.assignee)
+
+
+def _of_ticket(ticket: Any, with_tenant: bool) -> dict[str, Any]:
+    return {
+        "url": address_of("web:ticket", ticket.pk),
+        "title": visible_line(ticket.title),
+        "reference": ticket.reference,
+        "badge": badge(ticket.state, subject="ticket"),
+        "practice": practice_badge(ticket),
+        "tenant": visible_line(ticket.tenant.name) if with_tenant else "",
+        "service": visible_line(ticket.service.name),
+    }
