@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from django.db.models import Count, DateTimeField, Exists, F, OuterRef, Prefetch, Q, QuerySet, UUIDField
@@ -34,6 +35,9 @@ from requests_app.platform.database.compiled import CompiledQuery, together
 _SHOWN_WITH = ("proposed_by", "confirmed_by", "proposed_through")
 #: The most people that a page shows. The search finds the others.
 SHOWN = 100
+#: The most engineers that a form offers, and how many of the latest access requests are read to find them. A search
+#: finds the others.
+CHOICES, _LATEST = 25, 500
 #: The roles that must always have at least one holder.
 GUARDED = (Role.APPROVER, Role.ADMINISTRATOR)
 
@@ -208,20 +212,40 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
     return cast(Mute, Mute.objects.filter(tenant=tenant).find(mute_id))
 
 
-def askers(tenant: Tenant, *, at: datetime) -> list[Person]:
-    """Return the engineers who submitted access requests to this tenant during the last week.
+class Askers(NamedTuple):
+    """Engineers to choose from. `has_more` says whether there may be others, whom a search by name finds."""
 
-    `waiting` on each person is the number of their access requests that wait for the customer. The person
-    with the most comes first.
+    people: list[Person]
+    has_more: bool
+
+
+def askers(tenant: Tenant, *, at: datetime, find: str = "", chosen: UUID | None = None) -> Askers:
+    """Return engineers who submitted access requests to this tenant during the last week.
+
+    These are those who wait for the customer and the latest ones, with the one who is `chosen`. With `find`, it is
+    those with this text in their name, or with this address. `waiting` on each person is the number of their access
+    requests that wait for the customer. The person with the most comes first.
     """
     rows = AccessRequest.objects.filter(tenant=tenant)
-    engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
+    week = rows.filter(submitted_at__gt=at - timedelta(days=7))
     waits = rows.real().filter(state=State.PENDING_CUSTOMER, decide_by__gt=at).order_by()
-    waiting = dict(waits.values_list("requester_human").annotate(n=Count("pk")))
-    people = list(Person.objects.get_queryset().filter(pk__in=engineers).order_by("name"))
-    for person in people:
-        person.waiting = waiting.get(person.human_id, 0)  # type: ignore[attr-defined]  # for the form
-    return sorted(people, key=lambda person: -person.waiting)  # type: ignore[attr-defined]  # as above
+    counted = waits.values_list("requester_human", "requested_by").annotate(n=Count("pk")).order_by("-n")
+    waiting: Counter[UUID] = Counter()
+    for human, _engineer, n in counted:
+        waiting[human] += n
+    if find:
+        people = Person.objects.get_queryset().filter(Q(name__icontains=find) | Q(email=find.lower()))
+        found = people.filter(Exists(week.filter(requested_by=OuterRef("pk")))).order_by("name")
+        shown, has_more = list(found[:CHOICES]), found[CHOICES : CHOICES + 1].exists()
+    else:
+        latest = list(week.order_by("-submitted_at").values_list("requested_by", flat=True)[:_LATEST])
+        first = [chosen] if chosen and week.filter(requested_by=chosen).exists() else []
+        keys = list(dict.fromkeys([*first, *(engineer for _human, engineer, _n in counted), *latest]))
+        shown = list(Person.objects.get_queryset().filter(pk__in=keys[:CHOICES]).order_by("name"))
+        has_more = len(keys) > CHOICES or len(latest) == _LATEST
+    for person in shown:
+        person.waiting = waiting[person.human_id]  # type: ignore[attr-defined]  # for the form
+    return Askers(sorted(shown, key=lambda person: -person.waiting), has_more)  # type: ignore[attr-defined]  # as above
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:

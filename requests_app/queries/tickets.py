@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
@@ -22,6 +22,9 @@ from requests_app.models.access import UNDER_WAY
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.ticket_list import LINE
+
+#: The most engineers that a form offers. A search finds the others.
+CHOICES = 25
 
 #: A ticket's page shows at most this number of access requests that have not ended, and as many of all others.
 SHOWN = 20
@@ -120,9 +123,13 @@ def _under(row: Ticket, actor: Actor) -> QuerySet[Any]:
     return rows.select_related("requested_by", "grant", "tenant", "service").prefetch_related("scope__resource")
 
 
-def engineers(row: Ticket) -> QuerySet[Person]:
-    """Return the engineers to whom the ticket can be assigned."""
-    return Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
+def engineers(row: Ticket, find: str = "") -> QuerySet[Person]:
+    """Return the engineers to whom the ticket can be assigned.
+
+    With `find`, return those with this text in their name, or with this address.
+    """
+    people = Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
+    return people.filter(Q(name__icontains=find) | Q(email=find.lower())) if find else people
 
 
 # --- Opening a ticket ---------------------------------------------------------------------------------------

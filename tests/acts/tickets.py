@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
         "stella",
         lambda cast: cast.ticket(),
         lambda cast, row, actor: operations.assign_ticket(row.pk, actor=actor, assignee_id=cast.priya.pk),
-        admin=lambda cast, client, row: by_button("ticket", "assign", assignee=cast.priya.pk)(cast, client, row),
+        admin=lambda cast, client, row: by_button("ticket", "assign", assignee=cast.priya.email)(cast, client, row),
         api=lambda cast, caller, row: caller.post(f"tickets/{row.pk}/assign", {"assignee": str(cast.priya.pk)}),
     ),
     "ask_customer": Case(

@@ -218,7 +218,7 @@ def test_a_ticket_is_recorded_and_worked(cast: Cast, staff: Client) -> None:
     assert (ticket.origin, ticket.on_behalf_of, ticket.opened_by) == ("recorded", cast.mia, cast.stella)
     assert newest() == by_stella(cast.contoso.pk, "ticket.opened")
     steps = [
-        ("assign", {"assignee": str(cast.priya.pk)}, "ticket.assigned", "ASSIGNED"),
+        ("assign", {"assignee": cast.priya.email}, "ticket.assigned", "ASSIGNED"),
         ("comment", {"body": "Called back.", "is_internal": "on"}, "ticket.note_added", "ASSIGNED"),
         ("ask-customer", {"note": "Since when?"}, "ticket.answer_asked", "WAITING_FOR_CUSTOMER"),
         ("resolve", {"note": "It works."}, "ticket.resolved", "RESOLVED"),

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from requests_app import operations
 from requests_app.models import AccessRequest, Membership, Mute, Person
+from requests_app.queries import tenant as tenants
 from tests.cast import Cast, events_in
 from tests.factors import force_login
 
@@ -136,3 +137,41 @@ def test_the_provider_reads_beforehand_that_nothing_is_put_to_the_customer(cast:
     assert "You can’t approve this access request now" in detail
     assert says in detail
     assert says in signed_in(client, cast, "priya").get(reverse("web:ask", args=[ticket.pk])).content.decode()
+
+
+def test_a_search_finds_an_engineer_whom_the_form_does_not_offer(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "CHOICES", 1)
+    for by in ("priya", "priya", "erik"):
+        cast.confirmed(by=by)
+    signed_in(client, cast, "ada")
+    shown = client.get(page_of(cast)).content.decode()
+    assert "Priya Test</bdi>: 2 wait" in shown
+    assert "Erik" not in shown
+    found = client.get(page_of(cast), {"find": "ERIK"}).content.decode()
+    assert f'value="{cast.erik.pk}" selected' in found
+    assert "Priya" not in found
+    by_address = client.get(page_of(cast), {"find": cast.erik.email}).content.decode()
+    assert f'value="{cast.erik.pk}" selected' in by_address
+    # Pat works for the provider, too, but has not asked for access.
+    assert "Pat Test" not in client.get(page_of(cast), {"find": "Pat"}).content.decode()
+    linked = client.get(page_of(cast), {"engineer": str(cast.erik.pk)}).content.decode()
+    assert f'value="{cast.erik.pk}" selected' in linked
+    assert client.post(page_of(cast), {"engineer": str(cast.erik.pk), "hours": "4"}).status_code == 302
+    assert Mute.objects.get().engineer == cast.erik
+
+
+def test_a_form_with_everybody_in_it_has_no_search(cast: Cast, client: Client) -> None:
+    cast.confirmed()
+    assert 'name="find"' not in signed_in(client, cast, "ada").get(page_of(cast)).content.decode()
+
+
+@pytest.mark.parametrize("who", ["pat", "mia", "nobody"])
+def test_somebody_who_has_not_asked_is_not_muted(cast: Cast, client: Client, who: str) -> None:
+    cast.confirmed()
+    signed_in(client, cast, "ada")
+    chosen = str(cast.people[who].pk) if who in cast.people else who
+    assert client.post(page_of(cast), {"engineer": chosen, "hours": "4"}).status_code == 422
+    assert Mute.objects.count() == 0
+    assert states() == ["PENDING_CUSTOMER"]

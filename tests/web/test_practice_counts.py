@@ -98,7 +98,7 @@ def test_several_practice_requests_offer_no_mute(cast: Cast) -> None:
         practice.confirmed(cast, ticket=ticket)
     assert "Do you get too many access requests?" not in _page(cast, "ada", "/")
     askers: Any = tenants.askers(cast.contoso, at=clock.now())
-    found = [(person.pk, person.waiting) for person in askers]
+    found = [(person.pk, person.waiting) for person in askers.people]
     assert list(found) == [(cast.priya.pk, 0)]
 
 

@@ -361,6 +361,30 @@ def test_an_engineer_takes_a_ticket_or_is_given_it(cast: Cast, as_: Callable[[st
     assert Ticket.objects.get().assignee == cast.priya
 
 
+def test_a_search_finds_an_engineer_whom_the_form_does_not_offer(
+    cast: Cast, as_: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = cast.ticket()
+    page = _page(ticket)
+    option = 'value="%s"'
+    everybody = as_("stella").get(page).content.decode()
+    assert option % cast.priya.pk in everybody
+    assert option % cast.erik.pk in everybody
+    assert 'name="find"' not in everybody
+    monkeypatch.setattr(queries, "CHOICES", 1)
+    shown = as_("stella").get(page).content.decode()
+    assert option % cast.priya.pk not in shown
+    assert '<details class="fold">' in shown
+    for typed in ("PRIYA", cast.priya.email):
+        found = as_("stella").get(page, {"find": typed}).content.decode()
+        assert '<details class="fold" open>' in found
+        assert option % cast.priya.pk in found
+        assert option % cast.erik.pk not in found
+    assert "No engineer of this queue has this name." in as_("stella").get(page, {"find": "Mia"}).content.decode()
+    as_("stella").post(_act(ticket, "assign_ticket"), {"assignee_id": cast.priya.pk})
+    assert Ticket.objects.get().assignee == cast.priya
+
+
 @pytest.mark.parametrize("assignee", ["samir", "mia", "nonsense"])
 def test_a_ticket_is_given_to_engineers_of_its_queue_alone(
     cast: Cast, as_: Callable[[str], Client], taken: Ticket, assignee: str

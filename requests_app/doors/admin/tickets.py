@@ -59,12 +59,11 @@ class RecordForm(LinkForm):
 
 
 class AssignForm(ActForm):
-    assignee = forms.ModelChoiceField(label=_("Engineer"), queryset=Person.objects.none())
+    assignee = PersonField(label=_("Engineer"), help_text=_("The email address of an engineer of this queue."))
 
     def prepare(self) -> None:
-        engineers = Person.objects.get_queryset().in_queue(self.row.service_id, Role.ENGINEER)
-        self.fields["assignee"].queryset = engineers.order_by("name")  # type: ignore[attr-defined]  # a ModelChoiceField
-        self.initial["assignee"] = self.row.assignee_id
+        if self.row.assignee is not None:
+            self.initial["assignee"] = self.row.assignee.email
 
 
 class CommentForm(ActForm):

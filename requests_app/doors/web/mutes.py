@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from requests_app import operations
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
+from requests_app.domain.ids import as_id
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Visit, filled, to
 from requests_app.doors.web.forms.tenant import LiftForm, MuteForm
@@ -29,8 +30,12 @@ def _may_mute(visit: Visit, row: Mute | None = None) -> bool:
 
 
 def _form(visit: Visit, data: QueryDict | None) -> MuteForm:
-    askers = queries.askers(visit.tenant, at=visit.at)
-    return MuteForm(data, initial={"engineer": visit.request.GET.get("engineer")}, askers=askers)
+    asked = visit.request.GET
+    chosen, find = (data or asked).get("engineer", ""), asked.get("find", "").strip()
+    found = queries.askers(visit.tenant, at=visit.at, find=find, chosen=as_id(chosen))
+    if find and len(found.people) == 1:
+        chosen = str(found.people[0].pk)
+    return MuteForm(data, initial={"engineer": chosen}, askers=found.people, find=find, has_more=found.has_more)
 
 
 def _mute(visit: Visit, values: dict[str, Any]) -> Mute:
@@ -57,6 +62,7 @@ def _done(visit: Visit, made: Mute) -> str:
 
 PAGE = Page(
     name="mutes",
+    template="tenant/mutes.html",
     path="tenant/<uuid:tenant>/mutes/",
     heading=_("Mutes"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),

@@ -151,7 +151,7 @@ def _ticket_page(
         "may_link": queries.may_link(row, actor=actor),
         "reply": _worded(wrong if isinstance(wrong, ReplyForm) else ReplyForm(), actor, "answer_ticket" in allowed),
         "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
-        "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
+        "assign": _assign_form(row, request.GET.get("find", "").strip()) if may_assign else None,
         "asked": _asked(found := queries.asked(row, actor=actor), at),
         "has_more_asked": found.has_more,
         "viewer": actor.person_id,
@@ -162,6 +162,10 @@ def _ticket_page(
         context["unsent"] = wrong.data.get("note") or wrong.data.get("internal")
         context["refusal"] = next(iter(wrong.non_field_errors()), "")
     return render(request, "tickets/detail.html", context, status=status)
+
+
+def _assign_form(row: Ticket, find: str) -> AssignForm:
+    return AssignForm(engineers=queries.engineers(row), offered=queries.engineers(row, find), find=find)
 
 
 def _asked(found: queries.Asked, at: datetime) -> list[tuple[AccessRequest, State, str]]:

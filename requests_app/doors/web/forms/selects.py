@@ -11,6 +11,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 
+class OpenChoice(forms.ChoiceField):
+    """A choice that offers only some of the rows. The operation checks the row that was chosen."""
+
+    def valid_value(self, value: Any) -> bool:
+        return True
+
+
 class LongSelect(forms.Select):
     """A select with hundreds of options. Django would render a template for each of them."""
 

@@ -17,7 +17,7 @@ from requests_app.domain.acts.tenants import ALLOW_LEVEL, RULE_OUT_LEVEL
 from requests_app.domain.ids import IdField
 from requests_app.domain.levels import Level
 from requests_app.doors.web._secrets import secret
-from requests_app.doors.web.forms.selects import LongSelect
+from requests_app.doors.web.forms.selects import LongSelect, OpenChoice
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Membership, Person, Tenant
 from requests_app.words import sentences
@@ -220,7 +220,7 @@ class MuteForm(StrictForm):
 
     EVERYBODY = "everybody"
 
-    engineer = forms.ChoiceField(label=gettext_lazy("From whom"), required=False, widget=_needed_choice())
+    engineer = OpenChoice(label=gettext_lazy("From whom"), required=False, widget=_needed_choice())
     hours = forms.TypedChoiceField(
         label=gettext_lazy("How long to accept no new access requests"),
         coerce=int,
@@ -235,8 +235,9 @@ class MuteForm(StrictForm):
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 
-    def __init__(self, *args: Any, askers: Iterable[Person], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, askers: Iterable[Person], find: str = "", has_more: bool = False, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.find, self.has_search = find, bool(find or has_more)
         lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
         self.offer("hours", lengths)
         named = [(str(one.pk), _asker(one)) for one in askers]

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.states import TicketState
-from requests_app.doors.web.forms.selects import LongSelect
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Person, Tenant, Ticket
 from requests_app.queries import ticket_list
@@ -150,8 +149,24 @@ class EndForm(StrictForm):
 
 
 class AssignForm(StrictForm):
-    assignee_id = _PersonChoice(queryset=None, label=_("Assign it to"), empty_label=None, widget=LongSelect)
+    """The form accepts each engineer of the queue. It offers the first of those in `offered`."""
 
-    def __init__(self, *args: Any, engineers: QuerySet[Person], **kwargs: Any) -> None:
+    assignee_id = _PersonChoice(queryset=None, label=_("Assign it to"), empty_label=None)
+
+    def __init__(
+        self,
+        *args: Any,
+        engineers: QuerySet[Person],
+        offered: QuerySet[Person] | None = None,
+        find: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["assignee_id"].queryset = engineers  # type: ignore[attr-defined]  # a ModelChoiceField
+        field: Any = self.fields["assignee_id"]
+        field.queryset = engineers
+        self.find = find
+        if offered is not None:
+            found = list(offered[: queries.CHOICES + 1])
+            self.has_search = bool(find) or len(found) > queries.CHOICES
+            self.has_choices = bool(found)
+            field.widget.choices = [(each.pk, field.label_from_instance(each)) for each in found[: queries.CHOICES]]
