@@ -1,28 +1,46 @@
 """Load the whole product for an hour, and plot the memory of its parts: it must not grow.
 
-People open pages, and access requests are submitted, approved, used and closed, so that all parts have work. A page of
-memory that processes share is divided among them (PSS).
+People open pages, access requests are submitted, approved and closed, engineers look at content, applications ask the
+decision point, and event streams come and go. So all parts have work. A page of memory that processes share is divided
+among them (PSS).
 """
 
 from __future__ import annotations
 
+import http.client
+import itertools
+import json
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.urls import reverse
+
 from audit_app import keys
 from bench import product, sizing
 from bench.measure import Result
 from requests_app import operations
+from requests_app.domain.scopes import Scope
+from requests_app.models import Grant
+from tests.caller import token_of
 from tests.cast import Cast
 
 EVERY_SECONDS = 10.0
 #: Seconds between two access requests that are taken through all their states.
 PACE = 1.0
 CLIENTS = 10
+#: Seconds between two questions to the decision point, and between two items that an engineer opens.
+ASKED_EVERY, OPENED_EVERY = 0.1, 1.0
+#: Who reads event streams of Contoso, each for so many seconds, again and again.
+READERS, STREAM_SECONDS = ("ada", "alan", "otto"), 30.0
+#: Seconds after a call that was not answered.
+PAUSE = 5.0
 #: The first part of the time is left out of the judgement: caches fill, and threads open their connections.
 SETTLING = 0.25
 WIDTH, HEIGHT, LEFT, BELOW = 760, 300, 60, 40
@@ -52,11 +70,19 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result],
     cookies = [sizing.cookie(person) for person in people[:CLIENTS]]
     curves: dict[str, Curve] = {}
     stopping = threading.Event()
+    grant = cast.opened(ticket=cast.ticket(), window_for=4 * 3600)
+    made = cast.own_client("Gateway", [Scope.EVALUATE])
+    gateway = operations.issue_access_token(made.row, scopes=frozenset({Scope.EVALUATE})).secret
+    readers = [token_of(cast, name, Scope.LOG_READ) for name in READERS]
+    priya = sizing.cookie(cast.people["priya"])
     with product.running(whole=True, EMAIL_URL="dummymail://") as running:
-        found = sizing.Found([])
+        found, calls = sizing.Found([]), Calls(running.port, stopping)
         loads = [
             partial(sizing.load, running.port, cookies, int(minutes * 60), found),
             partial(_live, cast, stopping),
+            partial(calls.repeat, ASKED_EVERY, partial(calls.ask, gateway, _question(grant))),
+            partial(calls.repeat, OPENED_EVERY, partial(calls.open, priya, _items(cast, grant))),
+            *[partial(calls.repeat, 0.0, partial(calls.follow, reader, cast.contoso.pk)) for reader in readers],
         ]
         threads = [threading.Thread(target=load, daemon=True) for load in loads]
         for thread in threads:
@@ -66,7 +92,10 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result],
         for thread in threads:
             thread.join(60)
     plot.write_text(svg(curves), encoding="utf-8")
-    lines = [f"{len(found.seconds)} pages were opened, and {found.failed} of them were not answered with 200."]
+    lines = [
+        f"{len(found.seconds)} pages were opened, and {found.failed} of them were not answered with 200.",
+        str(calls),
+    ]
     for name, curve in curves.items():
         lines.append(
             f"{name}: {curve.memory[0] / 1e6:,.0f} MB at the beginning, {max(curve.memory) / 1e6:,.0f} at most, "
@@ -75,6 +104,77 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result],
     growth = {"megabytes": curves["all"].growth() / 1e6}
     results = [Result("growth of all parts", found.seconds, minutes * 60, "none", numbers=growth)]
     return results, [*lines, f"The plot is in {plot}."]
+
+
+class Calls:
+    """Calls of one kind after the other, until `stopping` is set."""
+
+    def __init__(self, port: int, stopping: threading.Event) -> None:
+        self._port, self._stopping = port, stopping
+        self._made, self._failed = Counter[str](), Counter[str]()
+
+    def __str__(self) -> str:
+        made = ", ".join(f"{count} {what}" for what, count in self._made.items())
+        failed = ", ".join(f"{count} {what}" for what, count in self._failed.items())
+        return f"{made}. Not answered with 200: {failed or 'none'}."
+
+    def repeat(self, every: float, call: Callable[[], object]) -> None:
+        while not self._stopping.wait(every):
+            try:
+                call()
+            except (OSError, http.client.HTTPException) as failure:
+                self._failed[type(failure).__name__] += 1
+                self._stopping.wait(PAUSE)
+
+    def ask(self, secret: str, question: str) -> None:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        self._get("questions", "POST", "/access/v1/evaluation", headers, question)
+
+    def open(self, cookie: str, paths: Iterator[str]) -> None:
+        self._get("items", "GET", next(paths), {"Cookie": cookie})
+
+    def follow(self, secret: str, tenant_id: Any) -> None:
+        """Read an event stream for some time, as a client does that connects again and again."""
+        headers = {"Authorization": f"Bearer {secret}", "Accept": "text/event-stream"}
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as connection:
+            connection.request("GET", f"/api/v1/tenants/{tenant_id}/events", headers=headers)
+            answer = connection.getresponse()
+            self._count("event streams", answer.status)
+            until = time.monotonic() + STREAM_SECONDS
+            while answer.status == 200 and time.monotonic() < until and not self._stopping.is_set():
+                if not answer.read1(65536):
+                    return
+
+    def _get(self, what: str, method: str, path: str, headers: dict[str, str], body: str | None = None) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as connection:
+            connection.request(method, path, body, {"Host": f"localhost:{self._port}", **headers})
+            answer = connection.getresponse()
+            answer.read()
+            self._count(what, answer.status)
+
+    def _count(self, what: str, status: int) -> None:
+        self._made[what] += 1
+        if status != 200:
+            self._failed[f"{what} ({status})"] += 1
+            self._stopping.wait(PAUSE)
+
+
+def _question(grant: Grant) -> str:
+    resource = grant.access_request.scope.get().resource_id
+    return json.dumps(
+        {
+            "subject": {"type": "engineer", "id": grant.engineer.email},
+            "action": {"name": "read"},
+            "resource": {"type": "exchange-online", "id": str(resource)},
+            "context": {"purpose": "access", "item": "1.mail"},
+        }
+    )
+
+
+def _items(cast: Cast, grant: Grant) -> Iterator[str]:
+    """Yield the addresses of the items of a mailbox, again and again."""
+    for number in itertools.cycle(range(200)):
+        yield reverse("web:window_item", args=[grant.pk, cast.resource().pk], query={"id": f"{number}.mail"})
 
 
 def _watch(running: product.Product, seconds: float, curves: dict[str, Curve], bar: Any) -> None:
