@@ -84,7 +84,7 @@ def waiting_row(context: Context, line: Any, with_tenant: bool = False) -> SafeS
     row = line.row
     values = {
         "url": address_of("web:access_request", row.pk),
-        "who": person(context, row.requested_by, role=_ENGINEER),
+        "who": person(context, row.requested_by, role=str(_ENGINEER)),
         "act": visible_line(line.act),
         "duration": duration(row.window_for),
         "reason": visible_line(line.reason),
