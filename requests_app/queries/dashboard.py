@@ -6,12 +6,14 @@ Each count stops at MOST and each list is short, so that the page stays fast whe
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, models
 from django.db.models import Max, QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
@@ -121,9 +123,8 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     # Practice requests and their windows are in no number and no list here.
     live = Grant.objects.real().live(at)
     due = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
-    parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None)
     due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
-    heads = ChainHead.objects.aggregate(entries=Sum("size", default=0))
+    heads = ChainHead.objects.aggregate(entries=Sum("size", default=0), logs=models.Count("pk"))
     beats = Heartbeat.objects.workers()
     unsigned = ChainHead.objects.filter(unsigned_since__isnull=False)
     unsigned_since = _first(unsigned, "unsigned_since")
@@ -131,52 +132,71 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     unconfirmed = Proposal.objects.unconfirmed(at)
     failing_streams = SignalStream.objects.failing()
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
+    # The condition names the services because the index over deadlines begins with the service. There are few services.
+    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
+    in_stage = {
+        state: AccessRequest.objects.real().filter(service__in=services, state=state)
+        for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)
+    }
+    counts = _counted(
+        {
+            **{f"waiting {state}": rows.filter(decide_by__gt=at) for state, rows in in_stage.items()},
+            **{f"late {state}": rows.filter(decide_by__lte=at) for state, rows in in_stage.items()},
+            "open_windows": live,
+            "outbox_waiting": due,
+            "mail_parked": OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None),
+            "queued": OrmQ.objects.all(),
+            "tasks_parked": TaskAttempt.objects.parked(),
+            "logs_refused": LogAlarm.objects.all(),
+            "logs_unsigned": unsigned,
+            "unconfirmed": unconfirmed,
+            "overtaken": overtaken(at),
+            "unreachable": unreachable,
+            "failing_streams": failing_streams,
+            "newly_unreachable": unreachable.filter(check_failing_since__gt=at - NEW_FOR),
+        }
+    )
     return Dashboard(
-        stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
-        open_windows=_counted(live),
+        stages=[
+            Stage(
+                state=state,
+                waiting=counts[f"waiting {state}"],
+                late=counts[f"late {state}"],
+                oldest=_first(rows.filter(decide_by__gt=at), "decide_by"),
+            )
+            for state, rows in in_stage.items()
+        ],
         closing_next=list(live.select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN]),
-        outbox_waiting=_counted(due),
         outbox_due_since=due_since,
         outbox_is_late=_is_older(due_since, at, settings.OUTBOX_MAX_AGE_SECONDS),
-        mail_parked=_counted(parked),
         failing=mail.failing(),
-        queued=_counted(OrmQ.objects.all()),
         sweep=_sign(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS),
         beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),
         workers_alive=beats.filter(at__gte=alive_since).count(),
         workers=_sign(beats, at, settings.HEARTBEAT_MAX_AGE_SECONDS),
         # The arguments and the result are not read: they are pickles, and nothing here may unpickle them.
         last_failure=Failure.objects.order_by("-started").only("id", "func", "stopped").first(),
-        tasks_parked=_counted(TaskAttempt.objects.parked()),
-        logs=ChainHead.objects.count(),
+        logs=heads["logs"],
         entries=heads["entries"],
         largest_logs=_largest_logs(),
-        logs_refused=_counted(LogAlarm.objects.all()),
-        logs_unsigned=_counted(unsigned),
         unsigned_since=unsigned_since,
-        unconfirmed=_counted(unconfirmed),
         unconfirmed_until=_first(unconfirmed, "expires_at"),
-        overtaken=_counted(overtaken(at)),
-        unreachable=_counted(unreachable),
         unreachable_since=_first(unreachable, "check_failing_since"),
         silent=guards.silent(at),
-        failing_streams=_counted(failing_streams),
         streams_failing_since=_first(failing_streams, "alarmed_at"),
-        newly_unreachable=_counted(unreachable.filter(check_failing_since__gt=at - NEW_FOR)),
         signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
-    )
-
-
-def _stage(state: State, at: dt.datetime) -> Stage:
-    # The condition names the services because the index over deadlines begins with the service. There are few services.
-    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
-    rows = AccessRequest.objects.real().filter(service__in=services, state=state)
-    waiting = rows.filter(decide_by__gt=at)
-    return Stage(
-        state=state,
-        waiting=_counted(waiting),
-        late=_counted(rows.filter(decide_by__lte=at)),
-        oldest=_first(waiting, "decide_by"),
+        open_windows=counts["open_windows"],
+        outbox_waiting=counts["outbox_waiting"],
+        mail_parked=counts["mail_parked"],
+        queued=counts["queued"],
+        tasks_parked=counts["tasks_parked"],
+        logs_refused=counts["logs_refused"],
+        logs_unsigned=counts["logs_unsigned"],
+        unconfirmed=counts["unconfirmed"],
+        overtaken=counts["overtaken"],
+        unreachable=counts["unreachable"],
+        failing_streams=counts["failing_streams"],
+        newly_unreachable=counts["newly_unreachable"],
     )
 
 
@@ -193,9 +213,21 @@ def _is_older(since: dt.datetime | None, at: dt.datetime, most: int) -> bool:
     return since is not None and (at - since).total_seconds() > most
 
 
-def _counted(rows: QuerySet) -> Count:
-    n = rows.order_by().values_list("pk")[: MOST + 1].count()
-    return Count(min(n, MOST), n > MOST)
+def _counted(queries: Mapping[str, QuerySet]) -> dict[str, Count]:
+    """Count the rows of all these queries with one statement."""
+    parts, values = [], []
+    for n, rows in enumerate(queries.values()):
+        try:
+            sql, more = rows.order_by().values_list("pk")[: MOST + 1].query.sql_with_params()
+        except EmptyResultSet:
+            continue
+        parts.append(f"SELECT {n}, count(*) FROM ({sql}) AS one")  # noqa: S608  Django's own text
+        values += more
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), values)
+        found = dict(cursor.fetchall())
+    sizes = {name: found.get(n, 0) for n, name in enumerate(queries)}
+    return {name: Count(min(size, MOST), size > MOST) for name, size in sizes.items()}
 
 
 def _first(rows: QuerySet, name: str) -> dt.datetime | None:

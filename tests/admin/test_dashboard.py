@@ -175,3 +175,11 @@ def test_no_count_goes_beyond_its_limit(cast: Cast, monkeypatch: pytest.MonkeyPa
     for _ in range(4):
         cast.submitted()
     assert tiles(staff)["Waiting for the provider"].figure == "over 2"
+
+
+def test_everything_is_counted_with_one_statement(cast: Cast) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        queries.dashboard(actor=cast.as_("stella"), at=clock.now())
+    counting = [query["sql"] for query in captured.captured_queries if "FROM (SELECT" in query["sql"]]
+    assert len(counting) == 1
+    assert counting[0].count("UNION ALL") >= 12
