@@ -6,6 +6,7 @@ from django.db.models import Q
 
 from requests_app.models import AccessRequest, Decision, Tenant
 from requests_app.models.access import DecisionQuerySet
+from requests_app.models.scoping import without_index
 
 #: The last decision on an access request: the customer's, or the provider's where the customer is not asked.
 _ASKED = Q(stage=Decision.Stage.CUSTOMER)
@@ -24,8 +25,8 @@ def is_in(tenant: Tenant) -> bool:
 
 def is_practised(tenant: Tenant) -> bool:
     """Return whether a practice request of this tenant has been answered. There are few practice requests."""
-    practice = AccessRequest.objects.filter(tenant=tenant, is_practice=True).values_list("pk", flat=True)
-    rows = Decision.objects.filter(access_request__in=list(practice))
+    practice = AccessRequest.objects.alias(of=without_index("tenant_id")).filter(of=tenant.pk, is_practice=True)
+    rows = Decision.objects.filter(access_request__in=list(practice.values_list("pk", flat=True)))
     return _is_in(rows, is_alone=not tenant.lockbox_on)
 
 

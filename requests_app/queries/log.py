@@ -203,10 +203,10 @@ def about(entries: Iterable[AuditEntry], *, actor: Actor) -> About:
     entries = list(entries)
     requests = {entry.correlation_id for entry in entries if entry.correlation_id}
     tickets = {key for entry in entries if entry.subject_type == "ticket" and (key := _uuid(entry.subject_id))}
-    found = Ticket.objects.visible_to(actor).filter(pk__in=tickets).values_list("pk", "reference")
+    found = Ticket.objects.all().of_visible(actor, tickets, "reference")
     return About(
-        dict(AccessRequest.objects.visible_to(actor).filter(pk__in=requests).values_list("pk", "reference")),
-        {str(pk): reference for pk, reference in found},
+        AccessRequest.objects.all().of_visible(actor, requests, "reference"),
+        {str(pk): reference for pk, reference in found.items()},
     )
 
 
