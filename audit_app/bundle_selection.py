@@ -24,6 +24,10 @@ from audit_app.tree import BadProof
 
 LOG, PERIOD, ACCESS_REQUEST = "log", "period", "access_request"
 BATCH = 1000
+#: The columns from which a bundle and its timelines are made.
+_EXPORTED = (
+    "seq", "at", "event", "actor_name", "subject_type", "subject_id", "correlation_id", "canonical", "leaf_hash",
+)  # fmt: skip
 #: The files of a shard with more entries than this may exceed 2 GiB, and then need the ZIP64 format.
 _BIG = 20_000
 
@@ -162,7 +166,8 @@ class BundledShard:
 
     def _rows(self, start: int, end: int) -> QuerySet[AuditEntry]:
         first, end = self.first_seq + start, self.first_seq + end
-        return AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=first, seq__lt=end).order_by("seq")
+        rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=first, seq__lt=end).order_by("seq")
+        return rows.only(*_EXPORTED)
 
     def _pruned_to(self, head: ChainHead) -> int:
         return min(max(head.pruned_to - self.first_seq, 0), self.size)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.template.loader import get_template
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.html import escape, format_html, format_html_join
+from django.utils.html import conditional_escape, escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, ngettext
@@ -181,15 +181,17 @@ class _Words:
     ) -> None:
         self.entry, self.actor, self.detail, self._tenant, self.at = entry, actor, detail, tenant, at
         self.request_reference, self.ticket_reference = request, ticket
+        self._language = get_language()
 
     def sentence(self) -> SafeString:
         """Return the sentence for the entry as HTML, with names in place of the placeholders.
 
         An unknown event is shown by its name.
         """
-        pattern, names = _pattern(pattern_for(self.entry.event, self.detail, self.actor))
-        # Django refuses a pattern without names, because it would not be escaped.
-        text = format_html(pattern, **{name: self._value(name) for name in names}) if names else escape(pattern)
+        pattern, names = _pattern(pattern_for(self.entry.event, self.detail, self.actor), self._language)
+        values = {name: conditional_escape(self._value(name)) for name in names}
+        # As format_html does, but without looking for texts that are translated later: no value is one.
+        text = SafeString(pattern.format(**values)) if names else escape(pattern)
         if sha := self.detail.get("import_sha"):
             text = format_html(_("{sentence}, with an import (SHA-256 of the file: {sha})"), sentence=text, sha=sha)
         if self.detail.get("practice") is True:
@@ -211,7 +213,7 @@ class _Words:
         name = _str(self.actor, "name") or self.entry.actor_name
         side = self.actor.get("side")
         organisation = self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
-        shown = _person(name, organisation, get_language())
+        shown = _person(name, organisation, self._language)
         if away := _str(self.detail, "deputy_for"):
             words = _("{name}, deputy for {away},")
             shown = format_html(words, name=shown, away=_text.visible_single(away))
@@ -221,7 +223,7 @@ class _Words:
         if not whose:
             return format_html(_("the API client {client}"), client=shown)
         return format_html(
-            _("the API client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, get_language())
+            _("the API client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, self._language)
         )
 
     @property
@@ -484,9 +486,9 @@ _PROPERTIES = frozenset(name for name, each in vars(_Words).items() if isinstanc
 _PATTERNS: dict[tuple[int, str | None], tuple[Promise, str, tuple[str, ...]]] = {}
 
 
-def _pattern(words: Promise) -> tuple[str, tuple[str, ...]]:
-    """Return the words of a declared event in the present language, and the names of its placeholders."""
-    place = id(words), get_language()
+def _pattern(words: Promise, language: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the words of a declared event in `language`, the present one, and the names of its placeholders."""
+    place = id(words), language
     if place not in _PATTERNS:
         pattern = str(words)
         names = tuple({name: None for _before, name, _spec, _conversion in Formatter().parse(pattern) if name})
@@ -514,7 +516,7 @@ def _reference(text: str) -> SafeString:
 
     A broken reference would be hard to find and to type.
     """
-    return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
+    return SafeString(f'<span class="log-reference">{_text.visible_single(text)}</span>' if text else "")
 
 
 def _key_id(vkey: object) -> SafeString:
@@ -538,7 +540,7 @@ def _days(n: object) -> str:
 def _read(raw: bytes) -> dict[str, Any]:
     """Return the record, or {} if the bytes can't be read. So a manipulated log can still be shown."""
     try:
-        record = json.loads(raw)
+        record = json.loads(raw.decode(errors="surrogatepass"))
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

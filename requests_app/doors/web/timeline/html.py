@@ -47,11 +47,12 @@ def _row(line: Line) -> str:
     time.
     """
     kind, mark = line.mark
+    at = line.at.isoformat()
     comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
     flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Changed since it was written."))}</strong> '
     return (
         f'<tr id="e{line.shard}-{line.index}"><td class="number">{line.index}</td>'
-        f'<td class="time"><time datetime="{line.at.isoformat()}">{line.at:%H:%M:%S}</time></td>'
+        f'<td class="time"><time datetime="{at}">{at[11:19]}</time></td>'
         f'<td class="mark {kind}" aria-hidden="true">{mark}</td><td>{flaw}{line.html}{comment}</td>'
         f'<td class="leaf">{line.leaf[:12]}</td></tr>\n'
     )

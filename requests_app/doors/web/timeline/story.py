@@ -8,16 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from html import unescape
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Count
 from django.utils.formats import number_format
 from django.utils.html import strip_tags
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -73,9 +73,8 @@ class Subject:
     access_request: AccessRequest | None = None
 
 
-@dataclass(frozen=True)
-class Line:
-    """One entry in words."""
+class Line(NamedTuple):
+    """One entry in words. It is a tuple, because there can be a million of them."""
 
     shard: int
     index: int
@@ -97,7 +96,12 @@ class Line:
 
     @property
     def mark(self) -> tuple[str, str]:
-        return next((mark for events, mark in _MARKS if self.event in events), ("other", "·"))
+        return _mark_of(self.event)
+
+
+@lru_cache(1000)
+def _mark_of(event: str) -> tuple[str, str]:
+    return next((mark for events, mark in _MARKS if event in events), ("other", "·"))
 
 
 @dataclass(frozen=True)
@@ -348,17 +352,17 @@ class Story:
 
     def _line(self, entry: AuditEntry, about: queries.About) -> Line:
         sentence, comment = sentence_of(entry, tenant=self.subject.tenant, about=about, at=self.at)
-        part = self._part(entry.seq)
+        part, body, leaf = self._part(entry.seq), bytes(entry.canonical), bytes(entry.leaf_hash)
         return Line(
             shard=part.shard,
             index=entry.seq - part.first_seq,
             at=entry.at,
             event=entry.event,
-            html=mark_safe(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,  # noqa: S308  what is left was escaped where it was made
+            html=SafeString(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,
             comment=comment,
             reference=about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else "",
-            leaf=bytes(entry.leaf_hash).hex(),
-            is_intact=canonical.leaf_hash(bytes(entry.canonical)) == bytes(entry.leaf_hash),
+            leaf=leaf.hex(),
+            is_intact=canonical.leaf_hash(body) == leaf,
         )
 
     def _part(self, seq: int) -> BundledShard:
