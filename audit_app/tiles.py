@@ -140,8 +140,10 @@ class Tiles:
                 cursor.cursor.format = Format.BINARY
                 cursor.execute(_READ_ALL, [*map(list, zip(*wanted, strict=True)), tenant_id, self.shard])
             else:
-                either = " OR ".join(["level = %s AND number = %s"] * len(wanted))
-                cursor.execute(f"{_READ} AND ({either})", [tenant_id, self.shard, *chain.from_iterable(wanted)])
+                # With OR, SQLite would read all tiles of the log.
+                places = ", ".join(["(%s, %s)"] * len(wanted))
+                values = [tenant_id, self.shard, *chain.from_iterable(wanted)]
+                cursor.execute(f"{_READ} AND (level, number) IN (VALUES {places})", values)
             for level, number, hashes in cursor.fetchall():
                 self._read[level, number] = bytes(hashes)
 

@@ -5,6 +5,8 @@ from hashlib import sha256
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import Tile
 from audit_app.tiles import WIDTH, Tiles
@@ -29,3 +31,17 @@ def test_a_tree_of_70000_leaves_has_the_tiles_of_the_example() -> None:
 
 def test_a_full_tile_has_one_of_width_one_above_it() -> None:
     assert widths(256) == {(0, WIDTH): 1, (1, 1): 1}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has another statement")
+def test_sqlite_finds_each_tile_of_a_proof_by_its_whole_key() -> None:
+    """With another statement, it reads all tiles of the log: 9 ms in a log of 10,000,000 entries."""
+    widths(70_000)
+    with CaptureQueriesContext(connection) as queries:
+        Tiles(TENANT, 0).inclusion(4_321, 70_000)
+    [read] = [query["sql"] for query in queries if "hashes" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {read}")
+        steps = [step for *_, step in cursor.fetchall() if "audit_app_tile " in step]
+    assert len(steps) == 1
+    assert steps[0].endswith("(tenant_id=? AND shard=? AND level=? AND number=?)")
