@@ -14,6 +14,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import patch_vary_headers
 
 from lockbox_site import logs
+from requests_app.platform.secret_answers import is_secret
 
 #: A shorter answer fits into a few packets, and is sent as it is.
 LEAST = 2_000
@@ -47,7 +48,7 @@ def is_compressible(request: HttpRequest, response: HttpResponseBase) -> bool:
     """
     if request.method not in ("GET", "HEAD") or response.status_code != 200 or response.streaming:
         return False
-    if getattr(response, "is_secret", False) or logs.SECRET_PATHS.search(request.path):
+    if is_secret(response) or logs.SECRET_PATHS.search(request.path):
         return False
     if "no-transform" in re.split(r"\s*,\s*", response.get("Cache-Control", "")):
         return False

@@ -11,10 +11,15 @@ _Response = TypeVar("_Response", bound=HttpResponseBase)
 
 
 def secret_answer(response: _Response) -> _Response:
-    """Tell browsers and proxies not to store the answer and not to change it.
+    """Mark the answer, and tell browsers and proxies not to store it and not to change it.
 
-    This server obeys `no-transform`, too (`lockbox_site.compressing`): a compressed answer has a length that depends on
-    the secret.
+    This server does not compress it (`lockbox_site.compressing`), because the length of a compressed answer depends on
+    the secret. The API does not store it for a repeated call.
     """
+    response.is_secret = True  # type: ignore[attr-defined]  # read by `is_secret`
     patch_cache_control(response, no_store=True, private=True, no_transform=True)
     return response
+
+
+def is_secret(response: HttpResponseBase) -> bool:
+    return getattr(response, "is_secret", False)

@@ -64,7 +64,7 @@ def refused(response: Any, error: str, why: str = "", status: int = 400) -> None
 def test_a_code_gives_a_grant_token_of_the_window_and_of_nothing_else(way: WayIn, guard: operations.Made) -> None:
     response = redeem(way, guard, way.issue())
     body = response.json()
-    assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+    assert (response.status_code, response["Cache-Control"]) == (200, "no-store, private, no-transform")
     assert body["token_type"] == "Bearer"
     assert 0 < body["expires_in"] <= 300
     claims = verified(body["access_token"], typ="at+jwt")

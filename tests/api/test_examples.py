@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client as Browser
 
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
 from requests_app.domain.scopes import Scope
+from requests_app.platform.secret_answers import is_secret
 from tests.acts.restored import restore
 from tests.acts.single_sign_on import SAML
-from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
+from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of, every_route, resolved
 from tests.api.test_access_tasks import SCOPES, client_with
 from tests.api.test_access_tasks import World as Desk
+from tests.api.test_token_endpoint import basic
 from tests.caller import Caller, caller_for, client_of
 from tests.cast import Cast
 from tests.guards import guard
@@ -52,6 +55,7 @@ def test_every_example_works_unchanged(cast: Cast) -> None:
     for name, caller in callers:
         if name in cast.people:
             caller.step_up()
+    marked: dict[str, bool] = {}
     with collected() as case:
         for route, example in EXAMPLES:
             here = transaction.savepoint()
@@ -63,11 +67,63 @@ def test_every_example_works_unchanged(cast: Cast) -> None:
                         # This caller is tried first for the next example, which is often about the same kind of row.
                         callers.remove((name, caller))
                         callers.insert(0, (name, caller))
+                        if shows_secret(found):
+                            marked[route.path] = is_secret(found) and "no-transform" in found["Cache-Control"]
                         break
                     refused.append((name, found.status_code, found.content.decode()))
                 else:
                     pytest.fail(f"Everybody is refused: {refused}")
             transaction.savepoint_rollback(here)
+    # None of them is stored for a repeated call, or compressed, by this server or by a proxy.
+    assert marked == dict.fromkeys(documented_secrets() & {route.path for route, _example in EXAMPLES}, True)
+
+
+#: What a secret is called in an answer.
+_SECRETS = {"secret", "token"}
+
+
+def shows_secret(answer: Any) -> bool:
+    shown = json.loads(answer.content) if answer.content else None
+    return isinstance(shown, dict) and any(isinstance(shown.get(name), str) for name in _SECRETS)
+
+
+def documented_secrets() -> set[str]:
+    """Return the paths of the calls of the API whose documented answer shows a secret."""
+    return {route.path for route in every_route() if _SECRETS & _names_in_answers(route)}
+
+
+def _names_in_answers(route: Route) -> set[str]:
+    found = [answer for status, answer in route.document["responses"].items() if status.startswith("2")]
+    kinds = [kind for answer in found for kind in resolved(answer).get("content", {}).values()]
+    return set[str]().union(*(_names(kind.get("schema", {})) for kind in kinds))
+
+
+def _names(schema: dict[str, Any]) -> set[str]:
+    schema = resolved(schema)
+    return {*schema.get("properties", {})}.union(*(_names(part) for part in schema.get("allOf", ())))
+
+
+@pytest.mark.django_db
+def test_the_answers_with_a_secret_to_calls_without_a_body_are_marked_too(cast: Cast) -> None:
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ)
+    token = Browser().post("/oauth/token", {"grant_type": "client_credentials"}, headers=basic(str(client.pk), secret))
+    hook = operations.add_webhook(
+        cast.contoso.pk, url="https://hooks.contoso.example/", events=["*"], actor=cast.as_("ines")
+    )
+    ines = caller_for(cast, "ines")
+    rotated = [
+        ines.post(f"{each}/rotate-secret", {}) for each in (f"clients/{client.pk}", f"webhooks/{hook.webhook.pk}")
+    ]
+    assert "access_token" in token.json()
+    for answer in rotated:
+        assert shows_secret(answer), answer.content
+    for answer in (token, *rotated):
+        assert is_secret(answer)
+        assert {"no-store", "no-transform"} <= set(answer["Cache-Control"].split(", "))
+    with_a_body = {route.path for route, _example in EXAMPLES}
+    assert documented_secrets() - with_a_body == {
+        f"/api/v1/{row}/{{id}}/rotate-secret" for row in ("clients", "webhooks")
+    }
 
 
 def _called(caller: Caller, route: Route, example: Any, world: World, ids: dict[str, Any], desk: Desk) -> Any:

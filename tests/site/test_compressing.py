@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from lockbox_site.compressing import LEAST, CompressionMiddleware
 from requests_app import operations
+from requests_app.platform.secret_answers import is_secret
 from tests.cast import Cast
 from tests.content import fill, mail_id
 from tests.factors import force_login
@@ -123,6 +124,7 @@ def test_the_page_with_the_secret_of_an_app_is_never_compressed(cast: Cast) -> N
     assert response.status_code == 200
     assert re.search(rb'data-copy="[A-Z2-7]{32}"', response.content)
     assert not response.has_header("Content-Encoding")
+    assert is_secret(response)
     # A proxy must not compress it either.
     assert "no-transform" in response["Cache-Control"]
 
@@ -134,6 +136,7 @@ def test_a_page_that_shows_a_secret_once_is_never_compressed_by_anybody(cast: Ca
     response = client.post(reverse("web:tokens"), form)
     assert response.status_code == 200, response.content.decode()[-3000:]
     assert b"lbp_" in response.content or b"data-copy" in response.content
+    assert is_secret(response)
     assert not response.has_header("Content-Encoding")
     assert "no-transform" in response["Cache-Control"]
 

@@ -29,6 +29,7 @@ from requests_app.doors.api.pages import PARAMETERS, Pages, require_known, wante
 from requests_app.models import IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
+from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
 
 
@@ -248,7 +249,8 @@ class ApiView(APIView):
         return reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.subject_id})
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
-        response["Cache-Control"] = "no-store"
+        if not is_secret(response):
+            response["Cache-Control"] = "no-store"
         if self.for_approval_page:
             cors.allow(self.request, response, actor=getattr(self, "actor", None))
         if self._standing is not None:

@@ -30,6 +30,7 @@ from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
 from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.platform.addresses import absolute
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
 
@@ -212,13 +213,7 @@ class RotateSecret(ApiView):
 def _with_secret(view: ApiView, made: operations.Made, *, status: int) -> Response:
     row = callers.client(made.row.pk, actor=view.actor)
     location = absolute(reverse("api:client", args=[row.pk])) if status == 201 else ""
-    return _secret(view.shown(ClientWithSecret, row, status=status, location=location, secret=made.secret))
-
-
-def _secret(response: Response) -> Response:
-    """Mark the answer as secret, so that it is not stored for a repeated call."""
-    response.is_secret = True
-    return response
+    return secret_answer(view.shown(ClientWithSecret, row, status=status, location=location, secret=made.secret))
 
 
 # --- Personal tokens -----------------------------------------------------------------------------------------
@@ -307,7 +302,7 @@ class Tokens(ListView):
         made = operations.create_token(**self.body(TokenIn), actor=self.actor)
         row = callers.token(made.row.pk, actor=self.actor)
         location = absolute(reverse("api:token_of", args=[row.pk]))
-        return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))
+        return secret_answer(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))
 
 
 class OneToken(ApiView):
@@ -361,4 +356,4 @@ class LastingToken(ApiView):
         made = operations.make_lasting_token(pk, **self.body(LastingIn), actor=self.actor)
         row = callers.token(made.row.pk, actor=self.actor)
         location = absolute(reverse("api:token_of", args=[row.pk]))
-        return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))
+        return secret_answer(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))

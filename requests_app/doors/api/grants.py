@@ -27,6 +27,7 @@ from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.models import ContentAccess, Grant, Level
 from requests_app.models.token_keys import ALGORITHMS
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import access
 
 STATES = ("open", "closed")
@@ -204,10 +205,7 @@ class GrantToken(ApiView):
     def post(self, request: Any, pk: UUID) -> Response:
         """The token ends with the window, and after 5 minutes at most. Each call is an entry in the tenant's log."""
         made = operations.issue_grant_token(pk, **self.body(GrantTokenIn), actor=self.actor)
-        response = Response(GrantTokenOut(made).data)
-        # It is not stored for a repeated call.
-        response.is_secret = True
-        return response
+        return secret_answer(Response(GrantTokenOut(made).data))
 
 
 class Accesses(ListView):

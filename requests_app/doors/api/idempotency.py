@@ -35,6 +35,7 @@ from requests_app.doors.api.errors import AnswerGone, KeyReused, StillUnderWay
 from requests_app.models import IdempotencyKey, Person
 from requests_app.platform import holders, outcome
 from requests_app.platform.database import bounds
+from requests_app.platform.secret_answers import is_secret
 
 #: RFC 8941 defines the key as a quoted string, but most callers send a bare UUID. Both are accepted.
 _KEY = re.compile(r'("?)([\x21\x23-\x5b\x5d-\x7e]{1,255})\1')
@@ -202,11 +203,13 @@ def keep(row: IdempotencyKey, response: Any) -> None:
     if response.status_code >= 500 or response.status_code == 429:
         release(row)
         return
-    is_secret = getattr(response, "is_secret", False)
     headers = {name: response[name] for name in _HEADERS if response.has_header(name)}
     try:
         operations.keep_answer(
-            row.claim, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
+            row.claim,
+            status=response.status_code,
+            headers=headers,
+            body=None if is_secret(response) else bytes(response.content),
         )
     except (DatabaseError, InterfaceError) as error:
         log.warning("idempotency.answer_not_kept", error=type(error).__name__)

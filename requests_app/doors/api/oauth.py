@@ -34,6 +34,7 @@ from requests_app.doors.api.quota import Quota
 from requests_app.models import Client
 from requests_app.platform import outcome
 from requests_app.platform.addresses import absolute
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import restored
 
 security_log = structlog.get_logger("security")
@@ -178,8 +179,7 @@ def token(request: HttpRequest) -> HttpResponse:
             return _store_failed(request, error, error)
     else:
         found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
-    found["Cache-Control"] = "no-store"
-    return found
+    return secret_answer(found)
 
 
 def _store_failed(request: HttpRequest, error: Exception, refusal: DomainError) -> HttpResponse:

@@ -35,6 +35,7 @@ from requests_app.doors.api.shapes import TenantRef
 from requests_app.messages.webhooks.messages import ALL
 from requests_app.models import OutboxMessage, Webhook
 from requests_app.platform.addresses import absolute
+from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import tenant as tenants
 from requests_app.queries import webhooks as queries
 
@@ -384,9 +385,8 @@ def _delivery(view: ApiView, message: UUID, pk: UUID, *, status: int = 200) -> R
 def _issued(view: ApiView, issued: operations.Issued, *, status: int) -> Response:
     row = queries.managed(issued.webhook.pk, actor=view.actor)
     location = absolute(reverse("api:webhook", args=[row.pk])) if status == 201 else ""
-    response = view.shown(WebhookWithSecret, row, status=status, location=location, secret=issued.keys.whsec)
-    response.is_secret = True
-    return response
+    shown = view.shown(WebhookWithSecret, row, status=status, location=location, secret=issued.keys.whsec)
+    return secret_answer(shown)
 
 
 ACTS = Shape(
