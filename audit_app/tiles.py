@@ -141,9 +141,9 @@ class Tiles:
                 cursor.execute(_READ_ALL, [*map(list, zip(*wanted, strict=True)), tenant_id, self.shard])
             else:
                 # With OR, SQLite would read all tiles of the log.
-                places = ", ".join(["(%s, %s)"] * len(wanted))
+                pairs = ", ".join(["(%s, %s)"] * len(wanted))
                 values = [tenant_id, self.shard, *chain.from_iterable(wanted)]
-                cursor.execute(f"{_READ} AND (level, number) IN (VALUES {places})", values)
+                cursor.execute(f"{_READ} AND (level, number) IN (VALUES {pairs})", values)
             for level, number, hashes in cursor.fetchall():
                 self._read[level, number] = bytes(hashes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
@@ -54,7 +55,8 @@ class Result:
 
     @property
     def rate(self) -> float:
-        return (self.units or len(self.seconds)) / self.wall
+        # What takes no measurable time has no rate.
+        return (self.units or len(self.seconds)) / self.wall if self.wall else math.inf
 
     def figures(self) -> dict[str, Any]:
         """Return what the table of the aims needs, with times in milliseconds."""
