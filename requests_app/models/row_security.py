@@ -9,34 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection
-
-from requests_app.platform.database.prepared import Prepared
+from django.db import connection
 
 #: For a customer's person without a role, who sees no tenant. An empty list would mean that no tenants are set.
 NOBODY = UUID(int=(1 << 128) - 1)
 
-_SET = Prepared("SELECT set_config('lockbox.tenants', %s, false)")
-_GET = Prepared("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
-
 
 @contextmanager
 def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
-    """Inside the block, hide the rows of all other tenants from this thread's connection. Do nothing on SQLite."""
-    if connection.vendor != "postgresql":
+    """Inside the block, hide the rows of all other tenants from this thread's connection. Do nothing on SQLite.
+
+    The session sends it before the next statement. So a thread that serves the same tenant again sends nothing.
+    """
+    with _seeing(",".join(str(tenant) for tenant in sorted(tenant_ids)) or str(NOBODY)):
         yield
-        return
-    _tell(",".join(str(tenant) for tenant in sorted(tenant_ids)) or str(NOBODY))
-    try:
-        yield
-    finally:
-        try:
-            _tell("")
-        except DatabaseError:
-            # In every case, the next request must not get this setting with the connection.
-            connection.close()
 
 
 @contextmanager
@@ -46,20 +35,8 @@ def own_account() -> Iterator[None]:
     An account without a role has its entries in that log. The caller must already have checked that the actor is
     allowed to change the account.
     """
-    if connection.vendor != "postgresql":
+    with _seeing(""):
         yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_GET)
-        [before] = cursor.fetchone()
-    _tell("")
-    try:
-        yield
-    finally:
-        try:
-            _tell(before)
-        except DatabaseError:
-            connection.close()
 
 
 @contextmanager
@@ -68,16 +45,19 @@ def as_before() -> Iterator[None]:
 
     What a transaction itself has set ends with it.
     """
-    if connection.vendor != "postgresql" or not connection.in_atomic_block:
+    yield
+    if connection.vendor == "postgresql" and connection.in_atomic_block:
+        connection.forget_tenants()  # type: ignore[attr-defined]  # our own
+
+
+@contextmanager
+def _seeing(tenants: str) -> Iterator[None]:
+    if connection.vendor != "postgresql":
         yield
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_GET)
-        [before] = cursor.fetchone()
-    yield
-    _tell(before)
-
-
-def _tell(value: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_SET, [value])
+    ours: Any = connection
+    before, ours.tenants = ours.tenants, tenants
+    try:
+        yield
+    finally:
+        ours.tenants = before

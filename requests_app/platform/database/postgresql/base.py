@@ -101,6 +101,9 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _waited = 0.0
     #: The host and port of this process's last connection. If the address names several hosts, this one is tried first.
     _last: ClassVar[tuple[str, str] | None] = None
+    #: The tenants whose rows this thread may see, as `lockbox.tenants` has them. "" means all of them. The session
+    #: sends them before its next statement, also on a connection that is opened later.
+    tenants = ""
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
@@ -124,6 +127,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
         made.prepared_max = _PREPARED
+        made.tenants = lambda: self.tenants
         if self.timezone is UTC:
             made.adapters.register_loader("timestamptz", _Instants)
         type(self)._last = (made.info.host, str(made.info.port))
@@ -235,6 +239,16 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         if diagnostic.source_function == _GAVE_UP_STANDBY:
             self._standby_missing = True
+
+    def forget_tenants(self) -> None:
+        """Send the tenants again before the next statement, because the server may have others."""
+        if self.connection is not None:
+            self.connection.sent_tenants = None
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        super()._savepoint_rollback(sid)  # type: ignore[misc]  # private to Django, not in its stubs
+        # It takes back what was set after the savepoint.
+        self.forget_tenants()
 
     def _commit(self) -> None:
         """Commit. Raise CommitUnknown if the database did not confirm the commit but may have saved the transaction."""

@@ -53,6 +53,12 @@ class Session(psycopg.Connection[Any]):
     _is_ready = False
     #: This connection's place in the queue for a lock for which other threads may wait too.
     turn: Turn | None = None
+    #: Returns the tenants whose rows the next statement may see, as `lockbox.tenants` has them.
+    tenants: Callable[[], str] = staticmethod(lambda: "")
+    #: The tenants that the server was last sent. None means that it may have others, for example after a rollback.
+    sent_tenants: str | None = ""
+    #: Whether they were sent inside the open transaction. A rollback takes that back.
+    _were_sent_inside = False
 
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
         now = bounds.current()
@@ -107,25 +113,48 @@ class Session(psycopg.Connection[Any]):
         self.pgconn.finish()
 
     def _start_query(self) -> PQGen[None]:
-        """Begin the transaction and set the server's limits in the same round trip.
+        """Begin the transaction, set the server's limits, and say which tenants it may show, in the same round trip.
 
         The limits apply to this transaction only. Behind a connection pooler, the next transaction may use another
         connection.
         """
-        if self._autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        status = self.pgconn.transaction_status
+        begins = not self._autocommit and status == pq.TransactionStatus.IDLE
+        limits = on_server(bounds.current()) if begins else []
+        wanted = self.tenants()
+        # In a transaction that has failed, no statement can read anything.
+        changes = wanted != self.sent_tenants and status in (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS)
+        parts = [self._get_tx_start_command(), *limits] if begins else []
+        if changes:
+            parts.append(_sees(wanted))
+        if not parts:
             return
-        limits = on_server(bounds.current())
-        if not limits or self._pipeline:
-            yield from super()._start_query()
-            for limit in limits:
-                yield from self._exec_command(limit)
-            return
-        self._check_connection_ok()
-        self.pgconn.send_query(b"; ".join([self._get_tx_start_command(), *limits]))
-        results: Sequence[Any] = yield from generators.execute(self.pgconn)
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise errors.error_from_result(result, encoding=self.pgconn._encoding)
+        # If this fails, it is not known what the server has.
+        self.sent_tenants = None if changes else self.sent_tenants
+        if self._pipeline:
+            for each in parts:
+                yield from self._exec_command(each)
+        else:
+            self._check_connection_ok()
+            self.pgconn.send_query(b"; ".join(parts))
+            results: Sequence[Any] = yield from generators.execute(self.pgconn)
+            for result in results:
+                if result.status == pq.ExecStatus.FATAL_ERROR:
+                    raise errors.error_from_result(result, encoding=self.pgconn._encoding)
+        if changes:
+            self.sent_tenants, self._were_sent_inside = (
+                wanted,
+                not self._autocommit or status == pq.TransactionStatus.INTRANS,
+            )
+
+    def _commit_gen(self) -> PQGen[None]:
+        yield from super()._commit_gen()
+        self._were_sent_inside = False
+
+    def _rollback_gen(self) -> PQGen[None]:
+        if self._were_sent_inside:
+            self.sent_tenants, self._were_sent_inside = None, False
+        yield from super()._rollback_gen()
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Any]:
@@ -134,6 +163,16 @@ class Session(psycopg.Connection[Any]):
         if CONNECTING.seconds is None:
             return (yield from attempt)
         return (yield from _within(attempt, CONNECTING.seconds))
+
+
+def _sees(tenants: str) -> bytes:
+    """Return the statement that makes the policies of row-level security hide all rows but those of these tenants."""
+    if not set(tenants) <= _OF_IDS:
+        raise ValueError("Not a list of ids")
+    return f"SET lockbox.tenants = '{tenants}'".encode()
+
+
+_OF_IDS = frozenset("0123456789abcdef-,")
 
 
 def _within(attempt: PQGenConn[RV], seconds: float) -> Generator[Any, Any, RV]:
