@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 
 from requests_app.models import Tenant
 from requests_app.models.row_security import only_tenants
@@ -72,6 +72,18 @@ def test_a_rollback_takes_nothing_back(other: Any) -> None:
     assert shown_by(other) == B
     other.rollback()
     other.tenants = A
+    assert shown_by(other) == A
+    other.rollback()
+
+
+def test_a_commit_after_a_failed_statement_takes_nothing_back(other: Any) -> None:
+    """PostgreSQL rolls back instead, and answers without an error."""
+    other.set_autocommit(False)
+    other.tenants = A
+    assert shown_by(other) == A
+    with pytest.raises(DataError), other.cursor() as cursor:
+        cursor.execute("SELECT 1 / 0")
+    other.connection.commit()
     assert shown_by(other) == A
     other.rollback()
 

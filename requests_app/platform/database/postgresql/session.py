@@ -148,8 +148,15 @@ class Session(psycopg.Connection[Any]):
             )
 
     def _commit_gen(self) -> PQGen[None]:
+        sent = self.sent_tenants
+        if self._were_sent_inside:
+            # Until the server confirms.
+            self.sent_tenants, self._were_sent_inside = None, False
+            if self.pgconn.transaction_status == pq.TransactionStatus.INERROR:
+                # The server rolls back, and answers without an error.
+                sent = None
         yield from super()._commit_gen()
-        self._were_sent_inside = False
+        self.sent_tenants = sent
 
     def _rollback_gen(self) -> PQGen[None]:
         if self._were_sent_inside:
