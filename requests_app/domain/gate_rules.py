@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote_plus, unquote_to_bytes
@@ -196,7 +196,7 @@ def match(rules: Iterable[Rule], request: Asked, *, opens: bool = True) -> Match
             raise Refused(Reason.STREAM_REFUSED)
         if request.is_upgrade and UPGRADE not in options:
             raise Refused(Reason.UPGRADE_REFUSED)
-        return replace(found, allows_stream=STREAM in options)
+        return Match(rule, found.resource, found.tenant, allows_stream=STREAM in options)
     raise Refused(Reason.NO_RULE)
 
 
@@ -322,6 +322,9 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _decoded(part: str) -> str:
+    """Return the text of a part. The path has only printable ASCII, so nothing else can be ambiguous without "%"."""
+    if "%" not in part:
+        return part
     if any(int(code, 16) in _NEVER_ENCODED for code in _ENCODED.findall(part)):
         raise Refused(Reason.AMBIGUOUS_PATH)
     try:

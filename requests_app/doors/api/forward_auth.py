@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -148,10 +148,10 @@ def _answered(call: ProxyCall) -> Steps:
     style, secret = _style(call.path), _secret(call)
     if not queries.may_be_secret(secret):
         return _unknown_proxy(call)
-    query = GateQuery(proxy=queries.hash_of(secret))
+    found: dict[str, Any] = {"proxy": queries.hash_of(secret)}
     cookie = queries.cookie(call.headers, queries.SESSION_COOKIE)
     if style is not None and cookie is not None:
-        query = replace(query, session=queries.hash_of(cookie))
+        found["session"] = queries.hash_of(cookie)
     elif style is None or queries.has_token(call.headers):
         # The audience of a token is the tool, so the proxy must be known before.
         known = yield partial(_identified, secret, call.headers)
@@ -160,8 +160,8 @@ def _answered(call: ProxyCall) -> Steps:
         if style is None:
             return _refused("unknown_address")
         if known.asker is not None:
-            query = replace(query, person=known.asker.person_id, grant=known.asker.grant_id)
-    return (yield from _judged(call, style, query))
+            found |= {"person": known.asker.person_id, "grant": known.asker.grant_id}
+    return (yield from _judged(call, style, GateQuery(**found)))
 
 
 def _judged(call: ProxyCall, style: Style, query: GateQuery) -> Steps:
