@@ -215,7 +215,8 @@ def _is_older(since: dt.datetime | None, at: dt.datetime, most: int) -> bool:
 
 def _counted(queries: Mapping[str, QuerySet]) -> dict[str, Count]:
     """Count the rows of all these queries with one statement."""
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[Any] = []
     for n, rows in enumerate(queries.values()):
         try:
             sql, more = rows.order_by().values_list("pk")[: MOST + 1].query.sql_with_params()
