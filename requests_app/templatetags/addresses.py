@@ -1,6 +1,7 @@
-"""Django's tag `{% url %}`. An address that a page had before is not made again.
+"""Django's tags `{% url %}` and `{% static %}`. An address that a page had before is not made again.
 
-To make an address takes as long as to render a line of a list. Every template has this tag.
+To make an address takes as long as to render a line of a list. Every template has the tag `{% url %}`. The library
+`lockbox` has the tag `{% static %}`, so a template gets it if it loads `lockbox` after Django's `static`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from django import template
+from django.conf import settings
 from django.template.base import Parser, Token
 from django.template.context import Context
 from django.template.defaulttags import URLNode
 from django.template.defaulttags import url as djangos
+from django.templatetags.static import StaticNode
 from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.html import conditional_escape
 
@@ -50,6 +53,11 @@ def _application(context: Context) -> Any:
     return getattr(request, "current_app", namespace)
 
 
+def address(name: str, *args: Any) -> str:
+    """Return the address of the page with this name."""
+    return _address(name, args, None, get_script_prefix(), get_urlconf())
+
+
 def address_of(name: Any, pk: UUID, application: str | None = None) -> str:
     """Return the address of a row's page, which has only the row's id in it."""
     before, after = _around(name, application, get_script_prefix(), get_urlconf())
@@ -72,3 +80,20 @@ def _address(name: Any, args: tuple[Any, ...], application: str | None, _prefix:
 def url(parser: Parser, token: Token) -> Url:
     made = djangos(parser, token)
     return Url(made.view_name, made.args, made.kwargs, made.asvar)
+
+
+class Static(StaticNode):
+    """`{% static "css/base.css" %}`: the address of a file, with the mark of its content."""
+
+    @classmethod
+    def handle_simple(cls, path: str) -> str:
+        return _file(path, get_script_prefix(), settings.STATIC_URL, settings.STORAGES["staticfiles"]["BACKEND"])
+
+
+@lru_cache(maxsize=512)
+def _file(path: str, _prefix: str, _url: str, _storage: str) -> str:
+    return StaticNode.handle_simple(path)
+
+
+files = template.Library()
+files.tag("static", Static.handle_token)

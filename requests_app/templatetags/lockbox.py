@@ -20,13 +20,14 @@ from django.utils.translation import gettext as _
 from requests_app.domain.levels import can_change
 from requests_app.models.practice import is_practice
 from requests_app.queries.guide import ONWARDS
-from requests_app.templatetags import translated
+from requests_app.templatetags import addresses, translated
 from requests_app.words import checks, sentences, states, times
 from requests_app.words import text as _text
 from requests_app.words.skeletons import filled
 
 register = template.Library()
 register.tags.update(translated.register.tags)
+register.tags.update(addresses.files.tags)
 
 
 def _partial(name: str, values: dict[str, Any]) -> SafeString:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.db import connection
 from django.db.models.sql.compiler import SQLCompiler
 from django.template import Context, Template
 from django.templatetags import i18n
+from django.templatetags.static import StaticNode
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
@@ -158,6 +160,15 @@ def test_the_rows_of_a_list_are_filled_in(cast: Cast, name: str, monkeypatch: py
     monkeypatch.setattr(skeletons, "get_template", None)
     assert [client.get(address).content.count(b"<tr>") for address in addresses] == first
     assert min(first) > 2
+
+
+@pytest.mark.django_db
+def test_the_address_of_a_file_is_made_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = signed_in(cast, "ada")
+    first = re.findall('href="[^"]*[.]css"', client.get("/").content.decode())
+    monkeypatch.setattr(StaticNode, "handle_simple", None)
+    assert re.findall('href="[^"]*[.]css"', client.get("/").content.decode()) == first
+    assert len(first) > 5
 
 
 # --- The policy ----------------------------------------------------------------------------------------------

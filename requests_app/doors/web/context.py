@@ -24,6 +24,7 @@ from requests_app.queries import inbox, menu
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
 from requests_app.queries.guide_of_tenant import tenant_guide
+from requests_app.templatetags.addresses import address, address_of
 
 ROLE_WORDS: dict[Role, str | Promise] = {
     Role.APPROVER: _("Approver"),
@@ -172,7 +173,7 @@ def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> lis
 
 def _item(label: str | Promise, name: str, pk: UUID | None = None, *, count: str = "") -> NavItem:
     try:
-        url = reverse(f"web:{name}", args=[pk] if pk else None)
+        url = address_of(f"web:{name}", pk) if pk else address(f"web:{name}")
     except NoReverseMatch:
         # A part of the product that is not installed has no address.
         url = ""
