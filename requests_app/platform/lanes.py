@@ -2,8 +2,7 @@
 
 A caller that arrives while the thread is idle is served at once, alone. While the thread works, the others gather, and
 the thread then takes all of them. Those who were served often come again at once, and a larger portion costs less for
-each piece. So if several callers are there, the thread waits for those whom it has just served, but no longer than it
-has worked for them.
+each piece. So if several callers are there, the thread waits for those whom it has just served, as long as they come.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from requests_app.platform.database.turns import TURNS
 
 #: From this number of callers on, the thread waits for those whom it has just served, for at most so many seconds.
 GATHERS_FROM, GATHERS_FOR = 4, 0.01
+#: If none of them has come by then, the first one who comes within so many seconds is no reason to begin.
+LATE_FOR = 0.05
 #: An idle thread ends after this time, and closes its connection to the database.
 IDLE_SECONDS = 30.0
 log = structlog.get_logger(__name__)
@@ -176,9 +177,25 @@ class Lane(Generic[P]):
         callers, and each would wait for the other.
         """
         wanted = self._served + len(self._waiting)
-        if wanted >= GATHERS_FROM:
-            self._wakes_at = wanted
-            self._filled.wait_for(self._has_gathered, min(GATHERS_FOR, self._worked_for))
+        if wanted < GATHERS_FROM:
+            return
+        self._wait_while_they_come(wanted)
+        if not self._waiting and self._wait_for(1, LATE_FOR):
+            # On a busy machine, all of them can be late.
+            self._wait_while_they_come(wanted)
+
+    def _wait_while_they_come(self, wanted: int) -> None:
+        """Wait until so many are there, or nobody has come for as long as the last portion took."""
+        before, until = -1, monotonic() + GATHERS_FOR
+        while before < len(self._waiting) < wanted and (left := until - monotonic()) > 0:
+            before = len(self._waiting)
+            self._wait_for(wanted, min(left, self._worked_for))
+
+    def _wait_for(self, pieces: int, seconds: float) -> bool:
+        self._wakes_at = pieces
+        try:
+            return self._filled.wait_for(self._has_gathered, seconds)
+        finally:
             self._wakes_at = 1
 
     def _has_gathered(self) -> bool:

@@ -94,7 +94,7 @@ def lasting(work: Work, monkeypatch: pytest.MonkeyPatch) -> Work:
 
 def test_those_who_were_served_together_come_again_together(lasting: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a portion would begin with the first one who comes back."""
-    monkeypatch.setattr(lanes, "GATHERS_FOR", SECONDS)
+    monkeypatch.setattr(lanes, "GATHERS_FOR", 100 * SECONDS)
     lane = _lane(lasting, most=8, crowd=8, patience=float("inf"))
     first, again = _begun(lane, lasting), [Piece(f"{n} again") for n in range(5)]
     others = [Piece(n) for n in range(4)]
@@ -127,6 +127,25 @@ def test_the_thread_does_not_wait_for_long_for_those_who_do_not_come_again(
     for name in ("last", "alone"):
         _served(lane, [Piece(name)])
     assert lasting.portions == [["first"], [0, 1, 2, 3], ["last"], ["alone"]]
+
+
+def test_those_who_are_late_together_are_served_together(lasting: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, nobody may have come back when the wait ends. The first one then does not begin alone."""
+    monkeypatch.setattr(lanes, "GATHERS_FOR", 0.0)
+    monkeypatch.setattr(lanes, "LATE_FOR", SECONDS)
+    lane = _lane(lasting, most=8, crowd=8, patience=float("inf"))
+    _begun(lane, lasting)
+    others, late = ([Piece(f"{n}{when}") for n in range(4)] for when in ("", " late"))
+    for each in others:
+        lane.submit(each)
+    lasting.go.set()
+    assert all(each.is_done.wait(SECONDS) for each in others)
+    monkeypatch.setattr(lanes, "GATHERS_FOR", 100 * SECONDS)
+    for each in late:
+        sleep(0.05)
+        lane.submit(each)
+    assert all(each.is_done.wait(SECONDS) for each in late)
+    assert [len(portion) for portion in lasting.portions] == [1, 4, 4]
 
 
 def test_few_callers_do_not_wait_for_each_other(lasting: Work, monkeypatch: pytest.MonkeyPatch) -> None:
