@@ -2,8 +2,8 @@
 
 import datetime as dt
 import logging
+import os
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import chain, islice
@@ -43,6 +43,11 @@ log = structlog.get_logger("django_structlog.middlewares.request")
 security_log = structlog.get_logger("security")
 
 
+def id_of(offered: str) -> str:
+    """Return the id of a request: what the caller offers, if it is fit for a log, or a new one."""
+    return offered if REQUEST_ID.fullmatch(offered) else os.urandom(16).hex()
+
+
 class RequestIdMiddleware:
     """Gives each request an id, and replaces the proxy's address by the client's."""
 
@@ -51,7 +56,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         offered = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        request_id = id_of(offered)
         request.META["HTTP_X_REQUEST_ID"] = request_id
         request.offered_id = offered  # type: ignore[attr-defined]  # as it came; for where a standard wants it back
         request.request_id = request_id  # type: ignore[attr-defined]

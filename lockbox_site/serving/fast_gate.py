@@ -8,7 +8,6 @@ body that is too long. `tests/site/test_fast_gate.py` compares both ways.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 
-from lockbox_site.middleware import REQUEST_ID
+from lockbox_site.middleware import id_of
 from lockbox_site.monitoring import counters, tracing, watching
 from lockbox_site.serving import as_django
 from lockbox_site.serving.fast_path import FastPath, value_of
@@ -62,7 +61,7 @@ class FastGate:
                 path=path, headers=found, is_safe=is_secure or not settings.SECURE_SSL_REDIRECT, ip=ip
             ),
             method=scope.method,
-            request_id=offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex,
+            request_id=id_of(offered),
             traceparent=found.get("traceparent", "") if settings.TRACES else "",
         )  # fmt: skip
 

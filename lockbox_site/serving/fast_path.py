@@ -9,7 +9,6 @@ and fails if the list of middlewares changes.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +21,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.urls import resolve, reverse
 
-from lockbox_site.middleware import REQUEST_ID
+from lockbox_site.middleware import id_of
 from lockbox_site.monitoring import counters, tracing
 from lockbox_site.serving import as_django, request_log
 from lockbox_site.serving.pool import Full, Pool
@@ -83,6 +82,7 @@ class FastPath:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
         self._loop, self._pool, self._results = loop, pool, Results(loop)
+        self._lines = request_log.Lines(loop)
         # With several languages, the words of an answer would depend on the caller.
         self._routes = _routes() if len(settings.LANGUAGES) == 1 else {}
         self._seen: dict[tuple[str, str | None, str], tuple[bool, bool]] = {}
@@ -112,7 +112,7 @@ class FastPath:
             accept=value_of(headers, "accept") if "accept" in headers else "*/*",
             content_type=content_type,
             offered_id=offered,
-            request_id=offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex,
+            request_id=id_of(offered),
             ip=ip,
             has_key="idempotency-key" in headers,
         )
@@ -178,9 +178,14 @@ class FastPath:
             raise
         except Exception:
             return as_django.failed(call, one.about)
-        request = f"POST {call.path}"
-        is_put_off = answer.is_put_off
-        request_log.finished(request, answer.status, request_id=call.request_id, ip=call.ip, is_put_off=is_put_off)
+        request_log.finished(
+            f"POST {call.path}",
+            answer.status,
+            request_id=call.request_id,
+            ip=call.ip,
+            is_put_off=answer.is_put_off,
+            lines=self._lines,
+        )
         return answer
 
     async def driven(self, steps: Generator[Any, Any, T], proto: Any, client: str, inside: Inside) -> T:

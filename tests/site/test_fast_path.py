@@ -23,7 +23,7 @@ from django.test import Client as Browser
 from django.test import override_settings
 from structlog.testing import capture_logs
 
-from lockbox_site.serving import as_django, fast_path, outlet, results
+from lockbox_site.serving import as_django, fast_path, outlet, request_log, results
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from lockbox_site.serving.results import ClientGone, Results
@@ -516,6 +516,26 @@ def test_a_refused_question_after_an_answer_is_no_refusal_of_the_call(
     first, second = json.loads(found.body)["evaluations"]
     assert (first["decision"], second["decision"]) == (goes_on, False)
     assert second["context"]["error"]["status"] == 503
+
+
+def test_the_lines_of_calls_that_are_answered_together_are_written_together(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Each call has its own line, but writing them one by one would cost more than the rest of the log."""
+    settings.LOG_FORMAT = "json"
+    verdict = Verdict(decision=True, reason="window_open", at=clock.here())
+    monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
+    written = list[Any]()
+    monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
+    monkeypatch.setattr(request_log, "has_debug", lambda: False)
+    monkeypatch.setattr(request_log._requests, "handle", written.append)
+    answers = through_the_bridge(count=3)
+    assert [each.status for each in answers] == [200] * 3
+    [record] = written
+    lines = [json.loads(line) for line in record.line.splitlines()]
+    assert [(line["event"], line["code"], line["request"]) for line in lines] == [
+        ("request_finished", 200, f"POST {ONE}")
+    ] * 3
 
 
 def test_a_call_whose_client_has_gone_has_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
