@@ -336,6 +336,14 @@ def _new_entry(**columns: Any) -> AuditEntry:
     return row
 
 
+def head_of(tenant_id: UUID, size: int, last_at: datetime | None, unsigned_since: datetime | None) -> ChainHead:
+    """Return a head that the caller has locked, for `record_in`. It has only what changes when entries are added."""
+    head = ChainHead.__new__(ChainHead)
+    head.__dict__.update(tenant_id=tenant_id, size=size, last_at=last_at, unsigned_since=unsigned_since)
+    head._state = ModelState()
+    return head
+
+
 @lru_cache(maxsize=1024)
 def _id(text: str | None) -> UUID | None:
     return UUID(text) if text else None

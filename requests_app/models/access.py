@@ -491,7 +491,7 @@ class ContentAccessQuerySet(ScopedQuerySet):
         return {"count": len(ids), "new_names": len({*ids} - known), "listed_ids": b"".join(ids)}
 
 
-class ContentAccess(models.Model):
+class ContentAccess(Row):
     """One access to content. Like an audit entry, a row is written once and never changed."""
 
     class Kind(models.TextChoices):

@@ -141,7 +141,7 @@ def _found(row: Sequence[Any], query: EvaluationQuery, *, hold: bool) -> Found:
         windows=[] if row[_WINDOW] is None else [_window(row[_WINDOW:_ENDED])],
     )
     log = query.log or tenant
-    head = ChainHead(tenant_id=log, size=size, last_at=last_at, unsigned_since=unsigned_since) if is_held else None
+    head = recorder.head_of(log, size, last_at, unsigned_since) if is_held else None
     ended = None if row[_ENDED] is None else Ended(**dict(zip(_OF_ENDED, row[_ENDED:], strict=True)))
     return Found(facts=facts, head=head, ended=ended, blocked_log=log if hold and head is None else None)
 

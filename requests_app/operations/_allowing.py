@@ -28,7 +28,7 @@ _KINDS = {
 def row_of(question: Question, facts: Facts, window: Window, *, at: datetime) -> ContentAccess:
     assert facts.tenant_id is not None
     assert facts.resource_id is not None
-    return ContentAccess(
+    return ContentAccess.new(
         id=uuid4(),
         tenant_id=facts.tenant_id,
         grant_id=window.grant_id,
