@@ -83,12 +83,15 @@ class AccessRequest(Row):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(_("reference"), max_length=16, unique=True)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="access_requests")
-    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="access_requests")
+    # Each of these columns is the first one of another index. A second index would only cost time when rows change.
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="access_requests", db_index=False)
+    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="access_requests", db_index=False)
     ticket = models.ForeignKey(
         "requests_app.Ticket", models.PROTECT, null=True, blank=True, related_name="access_requests"
     )
-    previous = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="following")
+    previous = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="following", db_index=False
+    )
     reason_kind = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
     authority = models.CharField(_("authority"), max_length=200, blank=True)
     instrument = models.CharField(_("instrument"), max_length=200, blank=True)
@@ -101,7 +104,9 @@ class AccessRequest(Row):
     resources = models.ManyToManyField(
         "requests_app.Resource", through="AccessRequestResource", related_name="access_requests"
     )
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="access_requests")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="access_requests", db_index=False
+    )
     requester_human = models.UUIDField()
     needs_customer_approval = models.BooleanField(_("needs the customer's approval"))
     # The application that enforces the window, if the service was external at the submission. Otherwise empty: the
@@ -181,6 +186,8 @@ class AccessRequest(Row):
             models.Index(fields=["decide_by"], condition=Q(state__in=sorted(PENDING)), name="access_request_overdue"),
             # There are few practice requests, so the checklists find them without reading the others.
             models.Index(fields=["tenant"], condition=Q(is_practice=True), name="access_request_practice"),
+            # Few access requests follow an earlier one.
+            models.Index(fields=["previous"], condition=Q(previous__isnull=False), name="access_request_following"),
         ]
 
     def __str__(self) -> str:
@@ -236,8 +243,8 @@ class AccessRequest(Row):
 
 
 class AccessRequestResource(Row):
-    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="scope")
-    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
+    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="scope", db_index=False)
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+", db_index=False)
     position = models.PositiveSmallIntegerField()
 
     class Meta:
@@ -271,8 +278,8 @@ class Decision(Row):
         DENY = "deny", _("No")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
-    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="decisions")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+", db_index=False)
+    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="decisions", db_index=False)
     stage = models.CharField(_("stage"), max_length=8, choices=Stage.choices)
     verdict = models.CharField(_("verdict"), max_length=8, choices=Verdict.choices)
     decider = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="decisions")
@@ -410,14 +417,16 @@ class Grant(Row):
         ELAPSED = "elapsed", _("closed as planned")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="grants")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="grants", db_index=False)
     access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
-    engineer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="grants")
+    engineer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="grants", db_index=False)
     level = models.CharField(_("how much"), max_length=8, choices=Level.choices)
     opens_at = models.DateTimeField(_("opens"))
     closes_at = models.DateTimeField(_("closes"))
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
-    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     close_reason = models.CharField(_("how it closed"), max_length=10, choices=CloseReason.choices, blank=True)
 
     objects = GrantQuerySet.as_manager()
@@ -445,9 +454,10 @@ class Grant(Row):
             models.Index(
                 fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
             ),
-            # For the decision point. Without this index, PostgreSQL would read all grants that the tenant ever had.
-            models.Index(fields=["tenant", "engineer"], condition=Q(closed_at=None), name="grant_unclosed_in_tenant"),
-            # For many questions at once: only the window that ends last, and the one that closed last, are read.
+            # The sweep, which closes most windows, stores no person.
+            models.Index(fields=["closed_by"], condition=Q(closed_by__isnull=False), name="grant_closed_by"),
+            # For the decision point: of many windows, only the one that ends last, and the one that closed last, are
+            # read.
             models.Index(
                 fields=["tenant", "engineer", "closes_at"], condition=Q(closed_at=None), name="grant_open_by_end"
             ),
@@ -515,7 +525,7 @@ class ContentAccess(Row):
         CUT_REPORTED = "cut_reported", _("interruptions reported by the application")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses", db_index=False)
     grant = models.ForeignKey(Grant, models.PROTECT, related_name="content_accesses")
     # Empty if a gate allowed a path that names none. Nobody knows which resource it was about, if any.
     resource = models.ForeignKey("requests_app.Resource", models.PROTECT, null=True, blank=True, related_name="+")

@@ -51,7 +51,9 @@ class OutboxMessage(Row):
         PARKED = "parked", _("parked")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, related_name="outbox_messages")
+    tenant = models.ForeignKey(
+        "requests_app.Tenant", models.PROTECT, null=True, related_name="outbox_messages", db_index=False
+    )
     topic = models.CharField(_("topic"), max_length=64)
     about = models.UUIDField(_("about"))
     mark = models.CharField(_("mark"), max_length=64, blank=True)
@@ -59,7 +61,9 @@ class OutboxMessage(Row):
     lane = models.CharField(_("lane"), max_length=16, default="mail")
     payload = models.JSONField(_("payload"), default=dict)
     recipient = models.CharField(_("recipient"), max_length=254, blank=True)
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     created_at = models.DateTimeField(_("created"))
@@ -84,6 +88,7 @@ class OutboxMessage(Row):
             models.Index(fields=["-created_at"], name="outbox_newest"),
             models.Index(fields=["-created_at"], condition=Q(state="parked"), name="outbox_parked"),
             models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
+            models.Index(fields=["person"], condition=Q(person__isnull=False), name="outbox_by_person"),
             models.Index(fields=["webhook", "next_attempt_at"], condition=_FOR_WEBHOOKS, name="outbox_webhook_waiting"),
             models.Index(fields=["webhook", "mark", "seq"], condition=_FOR_WEBHOOKS, name="outbox_webhook_order"),
             models.Index(
