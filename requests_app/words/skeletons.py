@@ -35,7 +35,8 @@ class Skeleton:
     def fill(self, values: Mapping[str, Any]) -> SafeString:
         """Return the HTML with a value in each slot. A value is escaped, unless it is marked as safe."""
         parts = list(self._parts)
-        parts[1::2] = [conditional_escape(values[name]) for name in self._parts[1::2]]
+        found = [values[name] for name in self._parts[1::2]]
+        parts[1::2] = [each if type(each) is SafeString else conditional_escape(each) for each in found]
         return mark_safe("".join(parts))  # noqa: S308 - the template's own HTML, and escaped values
 
 

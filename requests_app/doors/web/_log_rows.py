@@ -22,6 +22,9 @@ SLOTS = (
     "leaf", "groups", "comment", "about", "about_url", "door",
 )  # fmt: skip
 
+#: In an address, a number is written in place of this one. No other part of an address has so many digits.
+_NUMBER = 9_876_543_210_123_456_789
+
 
 def rows(
     entries: Iterable[ShownEntry], *, tenant: Tenant, opened: int | None, at: dt.datetime, state: dict[str, Any]
@@ -31,12 +34,15 @@ def rows(
     `state` is the state of the log (`_log_state.standing`).
     """
     signed: dict[tuple[int, bool], SafeString] = {}
+    # The numbers in these addresses are replaced, because Django takes long to make an address.
+    proof = reverse("web:log_proof", args=[tenant.pk, _NUMBER])
     for entry in entries:
         place = entry.standing
         key = (place.signed_size, place.is_closed)
         if key not in signed:
             signed[key] = _signed(place, state)
-        slots = _slots(entry, tenant, at) | {"signed": signed[key]}
+        slots = _slots(entry, at) | {"signed": signed[key]}
+        slots["proof"] = proof.replace(str(_NUMBER), str(entry.row.seq)) if place.signed_size else ""
         yield skeleton("log/_row.html", SLOTS, _flags(entry, opened)).fill(slots)
 
 
@@ -53,25 +59,25 @@ def _flags(entry: ShownEntry, opened: int | None) -> frozenset[str]:
     return frozenset(name for name, is_set in flags.items() if is_set)
 
 
-def _slots(entry: ShownEntry, tenant: Tenant, at: dt.datetime) -> dict[str, object]:
+def _slots(entry: ShownEntry, at: dt.datetime) -> dict[str, object]:
     row, place = entry.row, entry.standing
     about_url = ""
     if entry.request_reference:
         about_url = reverse("web:access_request", args=[row.correlation_id])
     elif entry.ticket_reference:
         about_url = reverse("web:ticket", args=[row.subject_id])
+    number = grouped(row.seq)
     return {
         "seq": str(row.seq),
-        "number": grouped(row.seq),
+        "number": number,
         "when": format_html(
             '<time class="when" datetime="{}">{}</time>', row.at.isoformat(), times.when_words(row.at, at)
         ),
         "sentence": entry.sentence,
         "event": text.visible_single(row.event),
         "email": text.visible_single(entry.email),
-        "index": grouped(place.index),
+        "index": number if place.index == row.seq else grouped(place.index),
         "origin": place.origin,
-        "proof": reverse("web:log_proof", args=[tenant.pk, row.seq]) if place.signed_size else "",
         "lists": render_to_string("log/_lists.html", {"lists": entry.lists, "now": at}) if entry.lists else "",
         "record": text.visible_block(entry.record, has_links=False),
         "leaf": entry.leaf,

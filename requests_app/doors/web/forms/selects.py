@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from django import forms
@@ -34,9 +35,13 @@ class LongSelect(forms.Select):
 
 
 def _options(choices: Iterable[tuple[Any, Any]], chosen: list[str]) -> SafeString:
+    texts = tuple((str(key), str(label)) for key, label in choices)
+    return _rendered(texts, tuple(key for key, _label in texts if key in chosen))
+
+
+@lru_cache(maxsize=256)
+def _rendered(choices: tuple[tuple[str, str], ...], chosen: tuple[str, ...]) -> SafeString:
     marks = (SafeString(""), SafeString(" selected"))
     return format_html_join(
-        "",
-        '<option value="{}"{}>{}</option>',
-        ((key, marks[str(key) in chosen], label) for key, label in choices),
+        "", '<option value="{}"{}>{}</option>', ((key, marks[key in chosen], label) for key, label in choices)
     )
