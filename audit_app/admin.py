@@ -16,13 +16,21 @@ from audit_app.models import AuditEntry
 
 
 class CappedPaginator(Paginator):
-    """A paginator that counts at most MOST rows, because counting millions of rows takes seconds."""
+    """A paginator that counts at most MOST rows, because counting millions of rows takes seconds.
 
-    MOST = 10_000
+    It has at most PAGES pages. For one further down, PostgreSQL would sort all rows. It expects one row in 200, because
+    of row-level security, so an index seems too long to it. Dates, filters and the search lead to older rows.
+    """
+
+    MOST, PAGES = 10_000, 20
 
     @cached_property
     def count(self) -> int:
         return min(self._counted, self.MOST)
+
+    @cached_property
+    def num_pages(self) -> int:
+        return min(int(super().num_pages), self.PAGES)
 
     @property
     def is_capped(self) -> bool:

@@ -152,6 +152,12 @@ def test_pages_are_turned_and_counted_no_further_than_the_cap(
     monkeypatch.setattr(CappedPaginator, "MOST", 55)
     assert staff.get(address(OutboxMessage)).context["pages"]["words"] == "1 to 50 of more than 55"
     assert staff.get(address(OutboxMessage), {"p": 3}).status_code == 302
+    assert {first["pages"]["hint"], second["pages"]["hint"]} == {""}
+    monkeypatch.setattr(CappedPaginator, "PAGES", 1)
+    only = staff.get(address(OutboxMessage)).context["pages"]
+    assert only["older_url"] == ""
+    assert only["hint"].startswith("To see older rows")
+    assert staff.get(address(OutboxMessage), {"p": 2}).status_code == 302
 
 
 def test_no_list_counts_a_whole_table(world: Cast, staff: Client) -> None:

@@ -87,8 +87,10 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
         words = _("%(first)d to %(last)d of more than %(n)d") % values
     else:
         words = ngettext("%(n)d row", "%(first)d to %(last)d of %(n)d", paginator.count) % values
+    is_end = number == paginator.num_pages and values["last"] < paginator.count
     return {
         "words": words,
+        "hint": _("To see older rows, choose a date or a filter, or search.") if is_end else "",
         "newer_url": changes.get_query_string({PAGE_VAR: number - 1}) if number > 1 else "",
         "older_url": changes.get_query_string({PAGE_VAR: number + 1}) if number < paginator.num_pages else "",
     }
