@@ -154,6 +154,18 @@ def test_a_search_by_words_reads_some_tickets_and_says_how_far(
         assert other.reference not in _text(client.get(LIST, {"text": first.reference}))
 
 
+def test_a_search_of_the_provider_reads_fewer_tickets(
+    cast: Cast, as_: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL expects few of them, and would sort all to find the end of a longer span."""
+    monkeypatch.setattr(ticket_list, "SPAN", 4 * ticket_list.OF_PROVIDER)
+    for n in range(6):
+        cast.ticket(title=f"Number {n}")
+    found = as_("priya").get(LIST, {"text": "number 0"})
+    assert bool(found.context["page"].searched_to)
+    assert not as_("mia").get(LIST, {"text": "number 0"}).context["page"].searched_to
+
+
 def test_the_reference_of_another_help_desk_finds_a_ticket(cast: Cast, as_: Callable[[str], Client]) -> None:
     ticket = cast.ticket(external_reference="INC-17")
     for name in ("mia", "priya", "stella"):
