@@ -54,7 +54,7 @@ def make_the_one_before(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0079_calls_at_gates"),
+        ("requests_app", "0080_fewer_indexes"),
     ]
 
     operations = [migrations.RunPython(make, make_the_one_before)]
