@@ -132,12 +132,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     unconfirmed = Proposal.objects.unconfirmed(at)
     failing_streams = SignalStream.objects.failing()
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
-    # The condition names the services because the index over deadlines begins with the service. There are few services.
-    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
-    in_stage = {
-        state: AccessRequest.objects.real().filter(service__in=services, state=state)
-        for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)
-    }
+    in_stage = _in_stage()
     counts = _counted(
         {
             **{f"waiting {state}": rows.filter(decide_by__gt=at) for state, rows in in_stage.items()},
@@ -157,15 +152,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         }
     )
     return Dashboard(
-        stages=[
-            Stage(
-                state=state,
-                waiting=counts[f"waiting {state}"],
-                late=counts[f"late {state}"],
-                oldest=_first(rows.filter(decide_by__gt=at), "decide_by"),
-            )
-            for state, rows in in_stage.items()
-        ],
+        stages=_stages(in_stage, counts, at),
         closing_next=list(live.select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN]),
         outbox_due_since=due_since,
         outbox_is_late=_is_older(due_since, at, settings.OUTBOX_MAX_AGE_SECONDS),
@@ -198,6 +185,29 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         failing_streams=counts["failing_streams"],
         newly_unreachable=counts["newly_unreachable"],
     )
+
+
+def _in_stage() -> dict[State, QuerySet[AccessRequest]]:
+    # The condition names the services because the index over deadlines begins with the service. There are few services.
+    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
+    return {
+        state: AccessRequest.objects.real().filter(service__in=services, state=state)
+        for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)
+    }
+
+
+def _stages(
+    in_stage: Mapping[State, QuerySet[AccessRequest]], counts: Mapping[str, Count], at: dt.datetime
+) -> list[Stage]:
+    return [
+        Stage(
+            state=state,
+            waiting=counts[f"waiting {state}"],
+            late=counts[f"late {state}"],
+            oldest=_first(rows.filter(decide_by__gt=at), "decide_by"),
+        )
+        for state, rows in in_stage.items()
+    ]
 
 
 def _largest_logs() -> list[Log]:

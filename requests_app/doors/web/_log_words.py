@@ -198,7 +198,7 @@ class _Words:
             text = format_html(_("Practice: {sentence}"), sentence=text)
         return format_html("{}. {}", text, self.signed) if self.signed else text
 
-    def _value(self, name: str) -> object:
+    def _value(self, name: str) -> Any:
         return getattr(self, name) if name in _PROPERTIES else self._plain(name)
 
     def _plain(self, name: str) -> SafeString:

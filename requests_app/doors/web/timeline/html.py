@@ -35,7 +35,7 @@ def _day(shard: int, rows: list[Line], *, is_first: bool, has_shards: bool) -> s
         "day": dateformat.format(rows[0].at, "l j F Y"),
         "shard": shard if has_shards else None,
         "is_first": is_first,
-        "first": counted(rows[0].index),
+        "first": counted(rows[0].number),
     }
     return render_to_string("evidence/timeline/day.html", context).replace("<!--rows-->", "".join(map(_row, rows)))
 
@@ -51,7 +51,7 @@ def _row(line: Line) -> str:
     comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
     flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Changed since it was written."))}</strong> '
     return (
-        f'<tr id="e{line.shard}-{line.index}"><td class="number">{line.index}</td>'
+        f'<tr id="e{line.shard}-{line.number}"><td class="number">{line.number}</td>'
         f'<td class="time"><time datetime="{at}">{at[11:19]}</time></td>'
         f'<td class="mark {kind}" aria-hidden="true">{mark}</td><td>{flaw}{line.html}{comment}</td>'
         f'<td class="leaf">{line.leaf[:12]}</td></tr>\n'

@@ -92,7 +92,9 @@ class _Document:
         self.flow.append(self._paragraph("turn", self._clean(line.text), bullet=self._mark(kind, mark)))
         if line.comment and line.event != "access_request.submitted":
             self._quote(line.comment.splitlines())
-        self._say("when", "  ·  ".join(filter(None, (line.when, line.reference, _("entry %(n)s") % {"n": line.index}))))
+        self._say(
+            "when", "  ·  ".join(filter(None, (line.when, line.reference, _("entry %(n)s") % {"n": line.number})))
+        )
 
     def _window(self) -> None:
         self._say("part", _("The window, and what was opened in it"))
@@ -160,7 +162,7 @@ class _Document:
         if line.comment:
             flowables += [self._paragraph("comment", self._clean(each)) for each in line.comment.splitlines() if each]
         return [
-            self._cell(str(line.index), "number"),
+            self._cell(str(line.number), "number"),
             self._cell(line.at.strftime("%H:%M:%S")),
             self._paragraph("cell", self._mark(kind, mark)),
             flowables,

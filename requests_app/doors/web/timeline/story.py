@@ -77,7 +77,7 @@ class Line(NamedTuple):
     """One entry in words. It is a tuple, because there can be a million of them."""
 
     shard: int
-    index: int
+    number: int
     at: dt.datetime
     event: str
     html: SafeString
@@ -355,7 +355,7 @@ class Story:
         part, body, leaf = self._part(entry.seq), bytes(entry.canonical), bytes(entry.leaf_hash)
         return Line(
             shard=part.shard,
-            index=entry.seq - part.first_seq,
+            number=entry.seq - part.first_seq,
             at=entry.at,
             event=entry.event,
             html=SafeString(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,
