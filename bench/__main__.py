@@ -44,15 +44,16 @@ def main() -> int:
     os.environ["LOG_LEVEL"] = "ERROR"
     if arguments.world is not None:
         return _in_world(arguments, World.named(arguments.world))
+    if not arguments.prepare:
+        shutil.rmtree(_results(arguments), ignore_errors=True)
+    if arguments.database not in (None, kept.vendor()):
+        return 0
     wanted = _wanted(arguments)
     for world in {str(world): world for part in wanted for world in PARTS[part].worlds(arguments)}.values():
-        if kept.facts(world, _place(arguments)) is None:
-            _child(arguments, world, "--prepare")
+        if kept.facts(world, _place(arguments)) is None and _child(arguments, world, "--prepare"):
+            return 1
     if arguments.prepare:
         return 0
-    results = _results(arguments)
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
     done = [_measured(arguments, part, world) for part in wanted for world in PARTS[part].worlds(arguments)]
     return 0 if all(done) else 1
 
@@ -221,6 +222,7 @@ def _time(milliseconds: float) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--part", choices=("all", *PARTS), default="all", help="what is measured")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="the only one that is measured")
     parser.add_argument("--quick", action="store_true", help="the most important parts, on less data, in three minutes")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds of the parts, which then stay")
     parser.add_argument("--grants", type=int, nargs="+", default=[], help="grants in the worlds of the parts")
