@@ -35,6 +35,8 @@ console = Console()
 
 
 def main() -> int:
+    # A signal to this program also ends its children and their servers.
+    signal.signal(signal.SIGTERM, _exit)
     arguments = _arguments()
     if arguments.table:
         from bench import aims
@@ -108,7 +110,6 @@ def _measured(arguments: argparse.Namespace, name: str, world: World) -> bool:
 
 def _in_world(arguments: argparse.Namespace, world: World) -> int:
     """Measure one part in a world that is there, or make the world."""
-    signal.signal(signal.SIGTERM, _exit)
     place = _place(arguments)
     if arguments.prepare:
         kept.begin(world, place)

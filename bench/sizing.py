@@ -35,7 +35,7 @@ TENANTS, EACH, PROVIDERS = 50, 5, 50
 CLIENTS = 40
 #: Seconds between two pages of a client.
 PACE = 2.0
-LIVES, ENTRIES = 50, 1_000
+LIVES, ENTRIES = 20, 500
 #: How many engineers get a mail about a new ticket, because they are in the queue of its service.
 IN_QUEUE = 10
 PAGES = ("/", "/access-requests/", "/tickets/")
