@@ -35,7 +35,7 @@ from requests_app.operations.evaluation import Call as Waiting
 
 #: A longer body would keep the event loop busy for too long.
 LONGEST_BODY = 16 * 1024
-#: How many calls can wait for the engine in one process. One client can have half of them.
+#: How many calls can wait for the decision lane in one process. One client can have half of them.
 MOST_WAITING = 1024
 #: How many questions one client can have there. Otherwise a few calls with a hundred questions each would fill it.
 MOST_QUESTIONS = CROWD // 2
@@ -44,7 +44,7 @@ _MOST_SEEN = 64
 
 #: A context for a part of a call, such as its span.
 Inside = Callable[[], AbstractContextManager[Any]]
-#: What the steps of an answer need: answers of the engine, or a function that needs a thread.
+#: What the steps of an answer need: answers of the decision lane, or a function that needs a thread.
 Wanted = Sequence[Asked] | Waiting | Callable[[], Any]
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ class FastPath:
         return Answer(answer.status, self._headers(call, answer, is_secure=quick.is_secure), answer.body)
 
     async def end(self, *, seconds: float) -> None:
-        """Refuse the calls that the engine has not begun with, and wait until all calls have their answers."""
+        """Refuse the calls that the decision lane has not begun with, and wait until all calls have their answers."""
         exchange.LANE.close()
         until = clock.monotonic() + seconds
         while self._waiting and clock.monotonic() < until:

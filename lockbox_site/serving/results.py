@@ -1,4 +1,4 @@
-"""Brings the results of the decision point's engine from its threads to the event loop."""
+"""Brings the results of the decision lane from its threads to the event loop."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ PATIENT_FOR = 0.5
 
 
 class ClientGone(Exception):
-    """The client has disconnected before the engine began with its call. Nothing was done."""
+    """The client has disconnected before the decision lane began with its call. Nothing was done."""
 
 
 @dataclass(eq=False, slots=True)
 class _Wait:
     since: float
     proto: Any
-    #: The engine's future.
+    #: The decision lane's future.
     future: Future[Any]
     waiting: asyncio.Future[Any]
     gone: asyncio.Future[Any] | None = None
 
 
 class Results:
-    """The calls that wait for the engine. Only the event loop uses this object, except for `_came`.
+    """The calls that wait for the decision lane. Only the event loop uses this object, except for `_came`.
 
     Several results that come together wake the loop only once.
     """
@@ -42,7 +42,7 @@ class Results:
         self._is_woken = self._is_looking = False
 
     async def of(self, future: Future[Any], proto: Any) -> Any:
-        """Return the result of the engine's future. Raise ClientGone if the call was cancelled."""
+        """Return the result of the decision lane's future. Raise ClientGone if the call was cancelled."""
         wait = _Wait(clock.monotonic(), proto, future, self._loop.create_future())
         self._waits[wait] = None
         if not self._is_looking:
@@ -57,7 +57,7 @@ class Results:
                 wait.gone.cancel()
 
     def _came(self, wait: _Wait) -> None:
-        """Take a result. The engine calls this in its threads."""
+        """Take a result. The decision lane calls this in its threads."""
         self._ready.append(wait)
         if not self._is_woken:
             self._is_woken = True
@@ -93,6 +93,6 @@ class Results:
 
 
 def _cancel(wait: _Wait, gone: asyncio.Future[Any]) -> None:
-    """Cancel the call of a client that has disconnected, unless the engine has begun with it."""
+    """Cancel the call of a client that has disconnected, unless the decision lane has begun with it."""
     if not gone.cancelled():
         wait.future.cancel()

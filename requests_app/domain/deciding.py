@@ -1,4 +1,4 @@
-"""What the decision point's doors ask its engine, and what the engine answers."""
+"""What the decision point's doors ask the decision lane, and what it answers."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ Take = Callable[[UUID, int], QuotaLeft]
 class Asked:
     """One question of a call, with the hash of the token that the caller has sent.
 
-    Without a `question`, the engine only authenticates. The first question of a call takes the `places` of all its
-    questions from the quota, with `take` if there is one. `repeat_id` is the id that the caller gave the call: the same
-    question of the same caller under the same id gets the same entry.
+    Without a `question`, the decision lane only authenticates. The first question of a call takes the `places` of all
+    its questions from the quota, with `take` if there is one. `repeat_id` is the id that the caller gave the call: the
+    same question of the same caller under the same id gets the same entry.
     """
 
     token_hash: str

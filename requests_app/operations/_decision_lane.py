@@ -129,7 +129,7 @@ class DecisionLane:
             except (GaveUp, TurnRefused) as error:
                 if future.cancel() or not any(each.is_access for each in asked):
                     raise Busy(TOO_BUSY) from error
-                # The engine has begun, and may still write the entries.
+                # The decision lane has begun, and may still write the entries.
                 raise OutcomeUnknown from error
         return future.result()
 

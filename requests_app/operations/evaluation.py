@@ -15,6 +15,6 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
 
     When this returns, the entry is committed. A permission is valid for opening content once, now. A denial is recorded
     too, if the asker may know of the resource. Only a client can call this: the service that is about to open the
-    content. The doors ask the engine, which answers many callers together in the same way.
+    content. The doors ask the decision lane, which answers many callers together in the same way.
     """
     return _decision_lane.recorded(question, actor=actor)

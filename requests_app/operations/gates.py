@@ -1,6 +1,6 @@
 """Decides on each request to a web tool, and records the decision before anybody learns it.
 
-The engine of the decision point (`_decision_lane`) answers all requests that wait at the same moment together.
+The decision lane (`_decision_lane`) answers all requests that wait at the same moment together.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ _UNAVAILABLE = (GaveUp, LaneFull, DomainError, DatabaseError, InterfaceError)
 
 
 class GateCall(CallWithoutToken):
-    """A request that the engine decides on. When the future is done, `found` returns the answer."""
+    """A request that the decision lane decides on. When the future is done, `found` returns the answer."""
 
     def __init__(self, request: GateRequest, query: GateQuery) -> None:
         super().__init__([_ASKED])
@@ -172,12 +172,12 @@ class GateCall(CallWithoutToken):
         return questions
 
     def decide_here(self) -> None:
-        """Read who asks in this thread, and wait for the answer of the engine."""
+        """Read who asks in this thread, and wait for the answer of the decision lane."""
         try:
             for question in self.open_all([self]):
                 LANE.answer(question)
         except _UNAVAILABLE as error:
-            # The engine may still write the entry, but nobody passes.
+            # The decision lane may still write the entry, but nobody passes.
             self._failure = error
 
     @property
@@ -341,7 +341,8 @@ def _no_quota(*_: Any) -> Any:
     raise AssertionError("A gate has no quota.")
 
 
-#: The engine of this process. The decision point's door asks it too. Its questions say how to take places of a quota.
+#: The decision lane of this process. The decision point's door asks it too, and its questions say how to take places of
+#: a quota.
 LANE = DecisionLane(_no_quota)
 
 

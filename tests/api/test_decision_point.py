@@ -572,6 +572,6 @@ def test_a_question_takes_few_statements(cast: Cast, gateway: Caller, purpose: s
     with CaptureQueriesContext(connection) as found:
         assert reason(gateway.post(ONE, body)) == (200, True, "window_open")
     sent = [each["sql"] for each in found.captured_queries]
-    # The engine is inside the transaction of this test, and leaves it as it was.
+    # The decision lane is inside the transaction of this test, and leaves it as it was.
     of_test = ("SAVEPOINT", "RELEASE", "SELECT coalesce(current_setting", "SELECT set_config")
     assert len([each for each in sent if not each.startswith(of_test)]) <= most[connection.vendor == "sqlite"]

@@ -25,7 +25,7 @@ from requests_app.work.guard import guarded
 from tests.cast import Cast
 from tests.monitoring.conftest import Collector, attributes_of
 from tests.ports import free_port
-from tests.site.test_fast_path import Engine, through_the_bridge
+from tests.site.test_fast_path import LaneOfTest, through_the_bridge
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADER = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -87,7 +87,7 @@ def test_a_call_on_the_event_loop_has_a_span_with_its_decision(
     settings.TRACES_FROM_PROXY = True
     tracing.start("web")
     verdict = Verdict(decision=True, reason="window_open", at=clock.here())
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided(verdict=verdict, actor=Actor.system("test"))))
     [found] = through_the_bridge(traceparent=HEADER["traceparent"])
     assert found.status == 200
     sent()

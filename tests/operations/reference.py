@@ -1,6 +1,6 @@
-"""Answers questions with Django's models, one row after the other, to check what the engine reads with its statements.
+"""Answers questions with Django's models, one row after the other, to check what the decision lane reads in statements.
 
-It reads all windows of a person in the resource's tenant. The engine leaves out those that can't decide.
+It reads all windows of a person in the resource's tenant. The decision lane leaves out those that can't decide.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def verdict_of(question: Question, *, actor: Actor) -> Verdict:
 
 
 def require_same_facts(query: EvaluationQuery, *, at: datetime | None = None) -> None:
-    """Assert that the engine reads the same facts. With `at`, two reads at different times are compared."""
+    """Assert that the decision lane reads the same facts. With `at`, two reads at different times are compared."""
     [found], wanted = read_all([query]), facts_of(query)
     given = found.facts if at is None else replace(found.facts, at=at)
     assert given == (wanted if at is None else replace(wanted, at=at)), query

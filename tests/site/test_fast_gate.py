@@ -233,7 +233,7 @@ def test_questions_at_once_are_read_together_and_each_has_its_entry(
         return gate_calls.read_gate_calls(asked)
 
     monkeypatch.setattr(gates, "read_gate_calls", read)
-    # All of them wait before the engine begins.
+    # All of them wait before the decision lane begins.
     monkeypatch.setattr(gates, "LANE", lane := Late(gates._no_quota))
     monkeypatch.setattr(exchange, "LANE", lane)
     answers = asked_at_once(world, count=20)

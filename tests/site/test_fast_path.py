@@ -387,10 +387,10 @@ def test_both_ways_give_the_same_answers_and_lines(world: World, start: Start, s
     assert len(one_log) == len(other_log) > len(calls) // 2
 
 
-# --- In this process, with an engine that answers what the test wants ---------------------------------------
+# --- In this process, with a decision lane that answers what the test wants ---------------------------------------
 
 
-class Engine:
+class LaneOfTest:
     """Gives each question this answer. With `None`, it never answers."""
 
     def __init__(self, decided: Decided | None) -> None:
@@ -447,14 +447,14 @@ def through_the_bridge(path: str = ONE, body: bytes = QUESTION, *, count: int = 
     ids=lambda each: type(each).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("about", [("", ""), ("grant", str(UUID(int=2)))])
-def test_a_refusal_of_the_engine_is_the_same_both_ways(
+def test_a_refusal_of_the_lane_is_the_same_both_ways(
     monkeypatch: pytest.MonkeyPatch, refused: Exception, about: tuple[str, str]
 ) -> None:
     """For example, the database has gone, also after an entry was committed for an earlier question of the call."""
     verdict = Verdict(decision=True, reason="window_open", at=clock.here())
     before = [Decided(verdict=verdict, actor=Actor.system("test"), about=about)] if about[0] else []
-    monkeypatch.setattr(Engine, "decide", lambda _self, _asked: [*before, Decided(refused=refused)])
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
+    monkeypatch.setattr(LaneOfTest, "decide", lambda _self, _asked: [*before, Decided(refused=refused)])
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided()))
     body = b'{"evaluations": [{}, {}], ' + QUESTION[1:] if about[0] else QUESTION
     path = MANY if about[0] else ONE
     named = {name.replace("_", "-"): value for name, value in HEADERS_OF_A_CALL.items()}
@@ -482,8 +482,8 @@ def test_a_refused_question_leaves_the_others_their_answers(
     verdict = Verdict(decision=True, reason="window_open", at=clock.here(), entry=7)
     after = Decided(verdict=verdict, actor=Actor.system("test"), about=("grant", str(UUID(int=2))))
     both = [Decided(refused=refused), after]
-    monkeypatch.setattr(Engine, "decide", lambda _self, asked: both if len(asked) > 1 else [Decided()])
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
+    monkeypatch.setattr(LaneOfTest, "decide", lambda _self, asked: both if len(asked) > 1 else [Decided()])
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided()))
     body = b'{"evaluations": [{}, {}], ' + QUESTION[1:]
     headers = {name.replace("_", "-"): value for name, value in HEADERS_OF_A_CALL.items()}
     slow = Browser(raise_request_exception=False).post(MANY, body, content_type="application/json", headers=headers)
@@ -500,15 +500,15 @@ def test_a_refused_question_leaves_the_others_their_answers(
 def test_a_refused_question_after_an_answer_is_no_refusal_of_the_call(
     monkeypatch: pytest.MonkeyPatch, semantic: str
 ) -> None:
-    """With these semantics, the engine gets one question after the other."""
+    """With these semantics, the decision lane gets one question after the other."""
     goes_on = semantic == "deny_on_first_deny"
     verdict = Verdict(decision=goes_on, reason="window_open", at=clock.here())
     known = Decided(actor=Actor.system("test"))
     answers = iter([replace(known, verdict=verdict), replace(known, refused=Busy())])
     monkeypatch.setattr(
-        Engine, "decide", lambda _self, asked: [known if each.question is None else next(answers) for each in asked]
+        LaneOfTest, "decide", lambda _self, asked: [known if each.question is None else next(answers) for each in asked]
     )
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided()))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided()))
     options = json.dumps({"evaluations_semantic": semantic}).encode()
     body = b'{"evaluations": [{}, {}], "options": ' + options + b", " + QUESTION[1:]
     [found] = through_the_bridge(MANY, body)
@@ -524,7 +524,7 @@ def test_the_lines_of_calls_that_are_answered_together_are_written_together(
     """Each call has its own line, but writing them one by one would cost more than the rest of the log."""
     settings.LOG_FORMAT = "json"
     verdict = Verdict(decision=True, reason="window_open", at=clock.here())
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided(verdict=verdict, actor=Actor.system("test"))))
     written = list[Any]()
     monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
     monkeypatch.setattr(request_log, "has_debug", lambda: False)
@@ -540,7 +540,7 @@ def test_the_lines_of_calls_that_are_answered_together_are_written_together(
 
 def test_a_call_whose_client_has_gone_has_a_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "PATIENT_FOR", 0.01)
-    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(None))
     monkeypatch.setattr(Proto, "client_disconnect", lambda _self: asyncio.sleep(0.01))
     with capture_logs() as lines:
         [answer] = through_the_bridge()
@@ -550,9 +550,9 @@ def test_a_call_whose_client_has_gone_has_a_line_in_the_log(monkeypatch: pytest.
     assert (line["event"], line["request"]) == ("request_cancelled", f"POST {ONE}")
 
 
-def test_a_server_that_ends_answers_the_calls_that_wait_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_ends_answers_the_calls_that_wait_for_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     """The web server has stopped the loop by then."""
-    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(None))
     found = Bridge(Handler(), threads=2, streams=4, longest_body=1024 * 1024)
     asked = scope(ONE, "POST", **{**HEADERS_OF_A_CALL, "content_length": str(len(QUESTION))})
 
@@ -571,7 +571,7 @@ def test_a_server_that_ends_answers_the_calls_that_wait_for_the_engine(monkeypat
     assert answer.status == 503
 
 
-class OnlyKnown(Engine):
+class OnlyKnown(LaneOfTest):
     """Says at once who asks, and never answers a question."""
 
     def __init__(self) -> None:
@@ -586,19 +586,19 @@ class OnlyKnown(Engine):
 
 
 @pytest.mark.parametrize(
-    ("engine", "most"),
+    ("lane", "most"),
     [
         pytest.param(OnlyKnown(), 7, id="a call of somebody who is known has the room of its questions"),
-        pytest.param(Engine(None), 2, id="before, it has the room of one"),
+        pytest.param(LaneOfTest(None), 2, id="before, it has the room of one"),
     ],
 )
 def test_one_client_can_have_half_of_the_questions_that_wait(
-    monkeypatch: pytest.MonkeyPatch, engine: Engine, most: int
+    monkeypatch: pytest.MonkeyPatch, lane: LaneOfTest, most: int
 ) -> None:
-    """Otherwise a few calls would fill the engine, and everybody would be refused. Anybody can send a call without a
-    token that works, and nobody pays for its questions.
+    """Otherwise a few calls would fill the decision lane, and everybody would be refused. Anybody can send a call
+    without a token that works, and nobody pays for its questions.
     """
-    monkeypatch.setattr(exchange, "LANE", engine)
+    monkeypatch.setattr(exchange, "LANE", lane)
     monkeypatch.setattr(fast_path, "MOST_QUESTIONS", most)
     body = b'{"evaluations": [{}, {}, {}], ' + QUESTION[1:]
     answers = through_the_bridge(MANY, body, count=3)
@@ -608,7 +608,7 @@ def test_one_client_can_have_half_of_the_questions_that_wait(
 
 
 def test_too_many_calls_that_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "LANE", Engine(None))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(None))
     monkeypatch.setattr(fast_path, "MOST_WAITING", 4)
     answers = through_the_bridge(count=3)
     assert sorted(each.status for each in answers) == [0, 0, 503], "one client has half of the places"
@@ -626,7 +626,7 @@ def test_a_call_is_counted_under_its_route(monkeypatch: pytest.MonkeyPatch, sett
             counted.append((route, method, status))
 
     monkeypatch.setattr(fast_path.counters, "counted", lambda count: count(Counters()))
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided(refused=NotAllowed())))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided(refused=NotAllowed())))
     through_the_bridge(ONE)
     through_the_bridge(MANY)
     assert counted == [("/access/v1/evaluation", "POST", 403), ("/access/v1/evaluations", "POST", 403)]
@@ -638,7 +638,7 @@ def test_a_long_answer_is_sent_only_as_fast_as_its_client_reads(monkeypatch: pyt
         closed_by="x" * 1000,
     )  # fmt: skip
     verdict = Verdict(decision=False, reason="window_not_open", at=clock.here(), ended=ended)
-    monkeypatch.setattr(exchange, "LANE", Engine(Decided(verdict=verdict, actor=Actor.system("test"))))
+    monkeypatch.setattr(exchange, "LANE", LaneOfTest(Decided(verdict=verdict, actor=Actor.system("test"))))
     sent = list[int]()
     send = Proto.send_bytes
 
@@ -654,7 +654,7 @@ def test_a_long_answer_is_sent_only_as_fast_as_its_client_reads(monkeypatch: pyt
     assert max(sent) <= outlet.PIECE
 
 
-# --- Results of the engine -----------------------------------------------------------------------------------
+# --- Results of the decision lane -----------------------------------------------------------------------------------
 
 
 def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,18 +668,18 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
             return wake(*work)
 
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-        engines = [Future[int]() for _ in range(20)]
-        calls = [asyncio.ensure_future(found.of(each, Proto())) for each in engines]
+        futures = [Future[int]() for _ in range(20)]
+        calls = [asyncio.ensure_future(found.of(each, Proto())) for each in futures]
         await asyncio.sleep(0)
 
         def batch() -> None:
-            for number, each in enumerate(engines):
+            for number, each in enumerate(futures):
                 each.set_result(number)
 
         # The loop does nothing meanwhile, as if it were busy.
-        engine = threading.Thread(target=batch)
-        engine.start()
-        engine.join()
+        lane = threading.Thread(target=batch)
+        lane.start()
+        lane.join()
         await asyncio.gather(*calls)
         assert [call.result() for call in calls] == list(range(20))
         assert len(woken) == 1

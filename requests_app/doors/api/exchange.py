@@ -99,7 +99,7 @@ class Answer:
     is_put_off: bool = False
 
 
-#: An exchange yields questions for the engine, or a function that reads from the database. It gets the result.
+#: An exchange yields questions for the decision lane, or a function that reads from the database. It gets the result.
 Steps = Generator[Sequence[Asked] | Callable[[], Any], Any, Answer]
 _Part = Generator[Sequence[Asked] | Callable[[], Any], Any, Any]
 
@@ -109,7 +109,7 @@ def _take(account_id: UUID, places: int) -> quota.QuotaStatus:
     return replace(standing, name=QUOTA)
 
 
-#: One engine for all: what waits for the same log in this process is written together.
+#: One decision lane for all: what waits for the same log in this process is written together.
 LANE = gates.LANE
 
 
@@ -181,7 +181,7 @@ class Exchange:
         return {"evaluations": answers} if asked.is_list else answers[0]
 
     def _questions(self, token_hash: str, group: Iterable[_Read | Malformed], places: int) -> list[Asked]:
-        """Return the questions for the engine. The first one takes the places of the whole call from the quota."""
+        """Return the questions for the decision lane. The first takes the places of the whole call from the quota."""
         found = list[Asked]()
         for each in group:
             if not isinstance(each, Malformed):
@@ -202,7 +202,7 @@ class Exchange:
         )
 
     def _decided(self, asked: list[Asked], *, among: Sequence[Any] = ()) -> _Part:
-        """Ask the engine. If it answers no question, and `among` has no answer either, raise the first refusal."""
+        """Ask the decision lane. If it answers nothing, and `among` has no answer either, raise the first refusal."""
         decided: Sequence[Decided] = (yield asked) if asked else ()
         for each in decided:
             # Noted before anything is raised: a question after the refused one may have its entry.

@@ -66,7 +66,7 @@ class ProxyCall:
     ip: str
 
 
-#: Making an answer yields a call for the engine, or a function that needs a thread. It gets the function's result.
+#: Making an answer yields a call for the decision lane, or a function that needs a thread. It gets the result of this.
 Steps = Generator[GateCall | Callable[[], Any], Any, HttpResponse]
 
 
