@@ -125,7 +125,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         port,
         CONTENT_ROOT=str(content),
         WEB_THREADS=str(THREADS),
-        WEB_STREAMS="120",
+        WEB_STREAMS="160",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     yield site
