@@ -717,6 +717,9 @@ def _learned(entry: dict[str, Any], outline: str, names: tuple[str, ...]) -> For
     is_usual = (len(texts), len(numbers)) == (width, depth) and ("subject", "id") in texts
     if not is_usual or names_in is None or names_in(found) != names or texts.count(()) != len(names):
         return None
+    if any(_HIDDEN in name for name in names):
+        # Names with other escaped characters would look the same, and could be in another order.
+        return None
     needed = [("tenant",), ("at",), ("event",), ("access_request",), ("subject", "id")]
     needed += [("detail", "resource"), ("detail", "action")]
     places = [texts.index(path) if path in texts else -1 for path in needed]

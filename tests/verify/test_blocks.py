@@ -297,6 +297,15 @@ def test_two_members_with_other_escaped_characters_are_not_the_same() -> None:
     assert lv.rows_of(f"{of_form(door=chr(10))}\n") is not None
 
 
+def test_names_with_other_escaped_characters_can_have_another_order() -> None:
+    good = of_form(detail={"\x01": 1, "\x01a": 2})
+    unsorted = good.replace('{"\\u0001":1,"\\u0001a":2}', '{"\\n":1,"\\ta":2}')
+    assert unsorted != good
+    assert judged_alone(good)
+    assert judged_alone(unsorted) is None
+    assert lv.rows_of(f"{good}\n{unsorted}\n") is None
+
+
 def test_only_the_first_line_of_each_form_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lv, "_forms", {})
     parsed: list[str] = []
