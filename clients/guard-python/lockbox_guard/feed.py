@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 from lockbox_guard.lockbox import VERSION, Lockbox, Refused
 
 log = logging.getLogger(__name__)
+#: Of the system: the module's own functions would change what the program gets from a seed.
+_RANDOM = random.SystemRandom()
 #: Seconds without a sign after which nothing is allowed, and the longest wait for the next byte.
 SILENT_AFTER, READ_FOR = 15.0, 12.0
 #: Seconds for which an ended grant is remembered. A token lives 300 seconds.
@@ -59,7 +61,7 @@ class Feed:
             except Exception as error:  # this thread must not end
                 log.warning("The feed of Lockbox broke off: %r", error)
             wait = WAIT_MIN if self._heard > heard else min(wait * 2, WAIT_MAX)
-            self.ends.wait(wait * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+            self.ends.wait(wait * _RANDOM.uniform(0.5, 1))
 
     def _read(self) -> None:
         """Read one connection until it ends. Its first message is the state."""
