@@ -109,6 +109,7 @@ def test_an_act_without_an_address_is_not_among_the_allowed_actions(
 ) -> None:
     """An act that has no route in the API is offered only by the pages."""
     revoke = TRANSITIONS["revoke"]
+    monkeypatch.setattr(access, "_edges_from", access._edges_from.__wrapped__)
     monkeypatch.setitem(STAYING, "wave", replace(revoke, act=replace(revoke.act, name="wave", route=None, moves=None)))
     grant, ada = cast.opened(), calling("ada")
     found = access.allowed_actions(grant.access_request, actor=cast.as_("ada"), at=clock.now())

@@ -59,7 +59,7 @@ def count() -> int:
 def test_the_engineer_gets_a_token_with_a_personal_token(cast: Cast, window: Grant) -> None:
     caller = Caller(token_of(cast, "priya", Scope.GRANTS_TOKEN))
     found = caller.post(f"grants/{window.pk}/token", {"alg": "EdDSA"})
-    assert (found.status_code, found["Cache-Control"]) == (200, "no-store")
+    assert (found.status_code, found["Cache-Control"]) == (200, "no-store, private, no-transform")
     body = found.json()
     assert sorted(body) == ["audience", "expires_at", "expires_in", "token"]
     claims = verified(body["token"], typ="at+jwt")
@@ -125,7 +125,7 @@ def test_the_application_exchanges_a_token_for_the_next_one(
 ) -> None:
     audience = "http://localhost:8000/services/quillo"
     answer = exchange(guard, issued(cast, window), subject_token_type=kind, audience=audience)
-    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store, private, no-transform")
     found = answer.json()
     claims = verified(found.pop("access_token"), typ="at+jwt")
     assert claims is not None

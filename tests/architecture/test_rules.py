@@ -210,7 +210,7 @@ def test_only_the_kernel_assigns_a_state() -> None:
 def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
     """Otherwise a module could make the kernel do a transition that is not in the table."""
     kernel = nodes_of(ROOT / KERNEL)
-    assert len(state_assignments(kernel)) == 4
+    assert len(state_assignments(kernel)) == 3
     assert offhand_states(kernel) == []
 
 

@@ -56,6 +56,7 @@ def test_a_session_of_the_benchmark_passes_the_gate_and_each_request_is_recorded
         assert ContentAccess.objects.count() == accesses
 
 
+@pytest.mark.django_db
 def test_both_guards_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setattr(guards, "FIRSTS", 5)

@@ -159,7 +159,7 @@ def test_only_the_proxy_that_cuts_passes_on_streams_of_a_tool_with_an_upstream_a
     assert isinstance(gates.judge(service, **of, headers=headers, cuts=True), gates.Pass)
     assert not allows_stream(gates.judge(service, **of, headers={}))
     assert allows_stream(gates.judge(service, **of, headers={}, cuts=True))
-    service.gate_upstream = ""
+    Service.objects.filter(pk=service.pk).update(gate_upstream="")
     assert allows_stream(gates.judge(service, **of, headers=headers))
 
 

@@ -357,6 +357,8 @@ PROBERS = ("probe-parts_", "probe-read_", "probe-write_")
 
 
 def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None:
+    # Threads of other tests may have some.
+    before = _open_connections() if connection.vendor == "postgresql" else 0
     for _ in range(30):
         client.get("/readyz")
         web(client, 200)
@@ -367,9 +369,9 @@ def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None
     if connection.vendor == "postgresql":
         # PostgreSQL ends the process of a closed connection a little later.
         until = time.monotonic() + 30
-        while (open_connections := _open_connections()) != 1 and time.monotonic() < until:
+        while (open_connections := _open_connections()) > before and time.monotonic() < until:
             time.sleep(0.05)
-        assert open_connections == 1
+        assert open_connections <= before
 
 
 def _open_connections() -> int:

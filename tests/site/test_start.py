@@ -44,7 +44,7 @@ prepared = {
     "statements": bounds.current().threads,
     "hashes": hashing._gate and hashing._gate._most,
     "lines": outbound._lines and outbound._lines._most,
-    "routes": loaded.get("lookout"),
+    "routes": loaded.get("lookout-content"),
     "made documents": reader._made.cache_info().currsize,
     "rich": "rich" in sys.modules,
     "heads": restored_database.made.is_made,
