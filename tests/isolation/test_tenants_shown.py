@@ -88,6 +88,50 @@ def test_a_commit_after_a_failed_statement_takes_nothing_back(other: Any) -> Non
     other.rollback()
 
 
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_a_transaction_that_ends_with_a_statement_takes_nothing_back(other: Any, end: str) -> None:
+    for is_automatic in (True, False):
+        other.set_autocommit(is_automatic)
+        for wanted in (A, B):
+            with other.cursor() as cursor:
+                if is_automatic:
+                    cursor.execute("BEGIN")
+                other.tenants = wanted
+                assert shown_by(other) == wanted
+                cursor.execute(end)
+            assert shown_by(other) == wanted
+            if not is_automatic:
+                other.rollback()
+
+
+def test_a_pipeline_that_fails_takes_nothing_back(other: Any) -> None:
+    """Outside of a transaction, all of its statements are one."""
+    assert shown_by(other) == ""
+    other.tenants = A
+    with pytest.raises(DataError), other.cursor() as cursor:
+        cursor.executemany("SELECT 1 / %s", [[1], [0]])
+    assert shown_by(other) == A
+
+
+def test_each_statement_of_a_pipeline_has_the_tenants_of_its_caller(other: Any) -> None:
+    other.ensure_connection()
+    with other.connection.pipeline():
+        found = []
+        for wanted in (A, B, ""):
+            other.tenants = wanted
+            found.append(other.connection.execute("SELECT current_setting('lockbox.tenants')"))
+    assert [each.fetchone()[0] for each in found] == [A, B, ""]
+
+
+def test_a_new_connection_does_not_have_the_tenants_of_others(other: Any) -> None:
+    """A connection pooler may pass on a session of the server with what an earlier client has set."""
+    other.settings_dict["OPTIONS"]["options"] = f"-c lockbox.tenants={A}"
+    for wanted in ("", B):
+        other.close()
+        other.tenants = wanted
+        assert shown_by(other) == wanted
+
+
 def test_the_end_of_a_savepoint_takes_nothing_back(cast: Cast) -> None:
     point = transaction.savepoint()
     with only_tenants([cast.contoso.pk]):

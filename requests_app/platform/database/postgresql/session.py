@@ -55,8 +55,9 @@ class Session(psycopg.Connection[Any]):
     turn: Turn | None = None
     #: Returns the tenants whose rows the next statement may see, as `lockbox.tenants` has them.
     tenants: Callable[[], str] = staticmethod(lambda: "")
-    #: The tenants that the server was last sent. None means that it may have others, for example after a rollback.
-    sent_tenants: str | None = ""
+    #: The tenants that the server was last sent. None means that it may have others, for example after a rollback, or
+    #: those of an earlier client of a connection pooler.
+    sent_tenants: str | None = None
     #: Whether they were sent inside the open transaction. A rollback takes that back.
     _were_sent_inside = False
 
@@ -121,9 +122,12 @@ class Session(psycopg.Connection[Any]):
         status = self.pgconn.transaction_status
         begins = not self._autocommit and status == pq.TransactionStatus.IDLE
         limits = on_server(bounds.current()) if begins else []
+        if self._were_sent_inside and status == pq.TransactionStatus.IDLE:
+            # The transaction has ended, and neither `commit` nor `rollback` has ended it.
+            self.sent_tenants, self._were_sent_inside = None, False
         wanted = self.tenants()
         # In a transaction that has failed, no statement can read anything.
-        changes = wanted != self.sent_tenants and status in (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS)
+        changes = wanted != self.sent_tenants and status in _READING
         parts = [self._get_tx_start_command(), *limits] if begins else []
         if changes:
             parts.append(_sees(wanted))
@@ -141,7 +145,8 @@ class Session(psycopg.Connection[Any]):
             for result in results:
                 if result.status == pq.ExecStatus.FATAL_ERROR:
                     raise errors.error_from_result(result, encoding=self.pgconn._encoding)
-        if changes:
+        # A statement that fails takes back all others of its pipeline, also without a transaction.
+        if changes and not self._pipeline:
             self.sent_tenants, self._were_sent_inside = (
                 wanted,
                 not self._autocommit or status == pq.TransactionStatus.INTRANS,
@@ -180,6 +185,8 @@ def _sees(tenants: str) -> bytes:
 
 
 _OF_IDS = frozenset("0123456789abcdef-,")
+#: In these states, a statement can read rows. The third one is that of a pipeline with statements.
+_READING = (pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS, pq.TransactionStatus.ACTIVE)
 
 
 def _within(attempt: PQGenConn[RV], seconds: float) -> Generator[Any, Any, RV]:
