@@ -65,7 +65,11 @@ UNKNOWN, DOWN = (503, {"code": "outcome_unknown", "title": "x"}), (503, {"code":
 @pytest.fixture
 def change(monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
     pauses: list[float] = []
-    monkeypatch.setattr(sessions.time, "sleep", pauses.append)
+    here, genuine = threading.get_ident(), sessions.time.sleep
+    # Other threads sleep too, for example those that look for callers who wait.
+    monkeypatch.setattr(
+        sessions.time, "sleep", lambda pause: (pauses.append if threading.get_ident() == here else genuine)(pause)
+    )
     monkeypatch.setattr(Server, "keys", [])
     with HTTPServer(("127.0.0.1", 0), Server) as server:
         thread = threading.Thread(target=server.serve_forever)
