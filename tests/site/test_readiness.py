@@ -358,7 +358,7 @@ PROBERS = ("probe-parts_", "probe-read_", "probe-write_")
 
 def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None:
     # Threads of other tests may have some.
-    before = _open_connections() if connection.vendor == "postgresql" else 0
+    before = _open_connections() if connection.vendor == "postgresql" else set()
     for _ in range(30):
         client.get("/readyz")
         web(client, 200)
@@ -369,21 +369,20 @@ def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None
     if connection.vendor == "postgresql":
         # PostgreSQL ends the process of a closed connection a little later.
         until = time.monotonic() + 30
-        while (open_connections := _open_connections()) > before and time.monotonic() < until:
+        while (new := _open_connections() - before) and time.monotonic() < until:
             time.sleep(0.05)
-        assert open_connections <= before
+        assert new == set()
 
 
-def _open_connections() -> int:
-    """Return how many clients are connected to this database. The server's own autovacuum is not counted."""
+def _open_connections() -> set[int]:
+    """Return the processes of all clients that are connected to this database, without the server's autovacuum."""
     with connection.cursor() as cursor:
         # Without this, PostgreSQL would answer the same for the whole transaction.
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND backend_type = 'client backend'"
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         )
-        return int(cursor.fetchone()[0])
+        return {pid for [pid] in cursor.fetchall()}
 
 
 def test_a_host_that_was_taken_away_is_forgotten_after_a_week() -> None:
