@@ -70,3 +70,13 @@ quietly() {
     if "$@" >"$SETUP_LOG" 2>&1; then return; fi
     fail "$what failed: $(grep -v '^ *$' "$SETUP_LOG" | tail -n 1) Details: $SETUP_LOG"
 }
+
+# from_distribution PACKAGE: installs it with apt-get, if this user is root.
+from_distribution() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    say "Installing $1 from the distribution ..."
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; } \
+        >"$SETUP_LOG" 2>&1
+}
+# get_program PACKAGE PROGRAM: installs a missing program if it can. What needs it then names it.
+get_program() { command -v "$2" >/dev/null 2>&1 || from_distribution "$1" || :; }
