@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench import kept
 from bench.kept import World
-from bench.parts import PARTS, Part
+from bench.parts import PARTS
 
 #: The sizes and lengths of `--quick`.
 _SMALL = {"due": 500, "acts": 50, "entries": 50_000}
@@ -38,19 +38,21 @@ def main() -> int:
     # A signal to this program also ends its children and their servers.
     signal.signal(signal.SIGTERM, _exit)
     arguments = _arguments()
-    if arguments.table:
+    if arguments.prepare and arguments.table:
+        return 0
+    if arguments.table or arguments.document:
         from bench import aims
 
-        return aims.show(_place(arguments), console)
+        wanted = [(part, database) for database in aims.DATABASES for part in _wanted(arguments, database)]
+        aims.show(_place(arguments), wanted, is_written=arguments.document, console=console)
+        return 0
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     os.environ["LOG_LEVEL"] = "ERROR"
     if arguments.world is not None:
         return _in_world(arguments, World.named(arguments.world))
     if not arguments.prepare:
         shutil.rmtree(_results(arguments), ignore_errors=True)
-    if arguments.database not in (None, kept.vendor()):
-        return 0
-    wanted = _wanted(arguments)
+    wanted = _wanted(arguments, kept.vendor())
     for world in {str(world): world for part in wanted for world in PARTS[part].worlds(arguments)}.values():
         if kept.facts(world, _place(arguments)) is None and _child(arguments, world, "--prepare"):
             return 1
@@ -60,11 +62,14 @@ def main() -> int:
     return 0 if all(done) else 1
 
 
-def _wanted(arguments: argparse.Namespace) -> list[str]:
+def _wanted(arguments: argparse.Namespace, database: str) -> list[str]:
     """Return the names of the parts that are wanted on this database."""
-    if arguments.part != "all":
-        return [arguments.part]
-    return [name for name, part in PARTS.items() if (part.quick if arguments.quick else part.limit)]
+    if arguments.database not in (None, database):
+        return []
+    if arguments.part:
+        return list(arguments.part)
+    limits = {name: part.quick if arguments.quick else part.limit for name, part in PARTS.items()}
+    return [name for name, limit in limits.items() if limit and database in PARTS[name].databases]
 
 
 def _place(arguments: argparse.Namespace) -> Path:
@@ -100,7 +105,7 @@ def _child(arguments: argparse.Namespace, world: World, *more: str, limit: float
 def _measured(arguments: argparse.Namespace, name: str, world: World) -> bool:
     """Run one part in one world. Return whether it has ended well."""
     part, limit = PARTS[name], None
-    if arguments.part == "all":
+    if not arguments.part:
         limit = (part.quick if arguments.quick else part.limit) * arguments.patience
     status = _child(arguments, world, "--part", name, limit=limit)
     if status is None:
@@ -117,15 +122,16 @@ def _in_world(arguments: argparse.Namespace, world: World) -> int:
         with _progress() as bar:
             kept.end(world, place, _made(world, bar))
         return 0
-    part, known = PARTS[arguments.part], kept.facts(world, place)
+    [name] = arguments.part
+    part, known = PARTS[name], kept.facts(world, place)
     if known is None:
         raise SystemExit(f"there is no world {world}")
-    copy = kept.enter_copy(world, place, arguments.part) if part.is_copied else None
+    copy = kept.enter_copy(world, place, name) if part.is_copied else None
     try:
         if copy is None:
             kept.enter(world, place)
         _set_up()
-        _measure(arguments, part, world, known)
+        _measure(arguments, name, world, known)
     finally:
         if copy is not None:
             kept.leave(copy)
@@ -153,7 +159,7 @@ def _made(world: World, bar: Progress) -> dict[str, Any]:
     return parts.make(world, Path(os.environ["DATA_DIR"]), bar)
 
 
-def _measure(arguments: argparse.Namespace, part: Part, world: World, known: dict[str, Any]) -> None:
+def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict[str, Any]) -> None:
     from django.core.management import call_command
 
     from bench import measure, parts
@@ -161,12 +167,12 @@ def _measure(arguments: argparse.Namespace, part: Part, world: World, known: dic
     call_command("collectstatic", interactive=False, verbosity=0)
     others, begun = measure.Others(), time.time()
     with _progress() as bar:
-        found, notes = part.run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))
+        found, notes = PARTS[name].run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))
     conditions = {"machine": measure.machine(), "foreign": others.share(), "seconds": time.time() - begun}
-    scale = {name: getattr(arguments, name) for name in _SCALE} | {"size": world.size}
+    scale = {each: getattr(arguments, each) for each in _SCALE} | {"size": world.size}
     figures = [result.figures() for result in found]
     report = {
-        "part": arguments.part,
+        "part": name,
         "database": kept.vendor(),
         "world": str(world),
         **conditions,
@@ -174,10 +180,10 @@ def _measure(arguments: argparse.Namespace, part: Part, world: World, known: dic
         "results": figures,
         "notes": notes,
     }
-    path = _results(arguments) / f"{arguments.part} {world}.json"
+    path = _results(arguments) / f"{name} {world}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report))
-    _print(f"{arguments.part}, {world}: {conditions['machine']}", found)
+    _print(f"{name}, {world}: {conditions['machine']}", found)
     others_used = f"It took {conditions['seconds']:.0f} s. Other programs used {conditions['foreign']:.0%} of one core."
     _print_notes([*notes, others_used])
 
@@ -222,7 +228,7 @@ def _time(milliseconds: float) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--part", choices=("all", *PARTS), default="all", help="what is measured")
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=[], help="what is measured")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="the only one that is measured")
     parser.add_argument("--quick", action="store_true", help="the most important parts, on less data, in three minutes")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds of the parts, which then stay")
@@ -248,7 +254,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="libraries of other makers, too, from PyPI")
     parser.add_argument("--patience", type=float, default=1, help="how many times its limit a part may take")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
-    parser.add_argument("--table", action="store_true", help="print the aims, and what the last runs have measured")
+    parser.add_argument("--table", action="store_true", help="only print the aims, and what the last run has measured")
+    parser.add_argument("--document", action="store_true", help="the same, and write it into docs/performance.md")
     parser.add_argument("--world", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import kept
 from bench.kept import World
 
 #: Results of a measurement, and what else is to be said.
 Found = tuple[list[Any], list[str]]
-_SMALL, _LARGE = 10_000, 1_000_000
+_SMALL, _LARGE, _HUGE = 10_000, 1_000_000, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,18 @@ class Part:
     worlds: Callable[[Namespace], list[World]] = field(default=lambda arguments: grants(arguments, _SMALL))
     #: Whether it works in a copy of the world. It can't where the copy would be too large.
     is_copied: bool = True
+    #: On which databases it has aims.
+    databases: Collection[str] = ("sqlite", "postgresql")
 
 
 def grants(arguments: Namespace, *sizes: int) -> list[World]:
     """Return the worlds of these numbers of grants, unless others are wanted."""
     return [World("grants", (size,)) for size in arguments.grants or sizes]
+
+
+def _decided(is_quick: bool) -> list[int]:
+    """Return the numbers of grants among which questions are decided."""
+    return [_SMALL] if is_quick else [_SMALL, _HUGE if kept.vendor() == "postgresql" else _LARGE]
 
 
 def _decisions(here: Here) -> Found:
@@ -185,13 +193,11 @@ def _empty(_arguments: Namespace) -> list[World]:
 
 #: Those with a limit have aims in docs/performance.md. The others run only if they are named.
 PARTS = {
-    "decisions": Part(
-        _decisions, 100, 45, lambda asked: grants(asked, _SMALL, *([] if asked.quick else [_LARGE])), is_copied=False
-    ),
+    "decisions": Part(_decisions, 100, 45, lambda asked: grants(asked, *_decided(asked.quick)), is_copied=False),
     "calls": Part(_calls, 20, 14),
     "acts": Part(_acts, 35, 8),
     "sweeps": Part(_sweeps, 120, 15, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
-    "gates": Part(_gates, 80),
+    "gates": Part(_gates, 80, databases=("postgresql",)),
     "pages": Part(_pages, 70, worlds=lambda asked: [World("customer", (asked.rows, asked.entries))], is_copied=False),
     "log": Part(_log, 120, worlds=_empty),
     "proof": Part(_proof, 20, 8, lambda asked: [World("tree", (asked.proven,))], is_copied=False),

@@ -32,7 +32,7 @@ from django.conf import settings
 from django.db import connection
 from django.urls import reverse
 
-from bench import asking, product
+from bench import asking, measure, product
 from bench.measure import Result
 from requests_app.domain import api_secrets, clock
 from requests_app.domain.scopes import Scope
@@ -120,7 +120,7 @@ class Elsewhere:
             bench.open_pages(self._pages, {person.pk: asking.session_of(person) for person in self._people})
             bench.open_downloads(self._downloads, asking.session_of(self._priya))
             with bench.read_slowly():
-                return bench.cut(revoke, count, " on another host", AIM_ACROSS)
+                return bench.cut(revoke, count, "on another host: ", AIM_ACROSS)
 
 
 class World:
@@ -287,7 +287,7 @@ class Held:
         web, database = self._running.used()
         time.sleep(SECONDS)
         web_after, database_after = self._running.used()
-        memory = sum(_proportional(pid) for pid in tree(self._running.pid)) / 1e6
+        memory = sum(map(measure.memory_of, tree(self._running.pid))) / 1e6
         share, more = (web_after - web) / SECONDS * 100, (database_after - database) / SECONDS * 100
         return f"{what}: web processes {memory:,.0f} MB, {share:.1f} % of a core; database {more:.1f} % of a core"
 
@@ -306,7 +306,7 @@ class Held:
         tokens = [(line, line.token) for line in self.streams[:count] if line.token]
         streams = [self._cut_one(line, partial(_end_token, token)) for line, token in tokens]
         return [
-            Result(f"{what}{where}, max {max(times) * 1000:,.0f} ms", times, sum(times), aim)
+            Result(f"{where}{what}, max {max(times) * 1000:,.0f} ms", times, sum(times), aim)
             for what, times in (
                 ("committed → download cut", downloads),
                 ("committed → page told", pages),
@@ -384,12 +384,3 @@ def _require(line: Line, status: bytes) -> None:
     found = line.plain.recv(16)
     if status not in found:
         raise SystemExit(f"no: {found!r}")
-
-
-def _proportional(pid: int) -> int:
-    """Return the memory of a process in bytes. What it shares with others counts in part."""
-    with suppress(OSError):
-        for text in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if text.startswith("Pss:"):
-                return int(text.split()[1]) * 1024
-    return 0
