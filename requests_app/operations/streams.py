@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.models import Grant
+from requests_app.platform.outages import Outage
 from requests_app.platform.slots import Slot, Slots
 from requests_app.platform.waiting import CONTENT_WANTED, Ending
 
@@ -66,6 +67,8 @@ class Watched:
         self._checked = float("-inf")
         self._turn = threading.Lock()
         self._is_noted = self._has_ended = False
+        #: Whether the server's log says that the entry could not be written.
+        self.is_reported = False
 
     def require_open(self) -> None:
         """Raise WindowClosed if the window has ended.
@@ -195,7 +198,9 @@ def note_cuts() -> bool:
             stream.note()
         except (DomainError, DatabaseError) as error:
             # The stream yields nothing more. The entry is written as soon as this is possible.
-            log.warning("cut_not_recorded", grant=str(stream.grant_id), error=type(error).__name__)
+            if not stream.is_reported:
+                log.warning("cut_not_recorded", grant=str(stream.grant_id), error=type(error).__name__)
+            stream.is_reported = True
         _forget(stream)
     return not any(stream.is_unnoted for stream in streams)
 
@@ -207,6 +212,7 @@ def _forget(stream: Watched) -> None:
 
 
 def _keep_noting() -> None:
+    outage = Outage("cuts_failed")
     while True:
         _unnoted.wait()
         _unnoted.clear()
@@ -215,9 +221,11 @@ def _keep_noting() -> None:
                 time.sleep(RECHECK_SECONDS)
                 # One that has broken would stay broken.
                 close_old_connections()
+            outage.worked()
         except Exception:
             # Every exception is caught: without this thread, no entry about a stalled stream would be written.
-            log.exception("cuts_failed")
+            if outage.failed():
+                log.exception("cuts_failed")
             _unnoted.set()
             time.sleep(RECHECK_SECONDS)
         finally:

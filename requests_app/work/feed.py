@@ -30,6 +30,7 @@ from audit_app.canonical import instant
 from requests_app.domain import clock
 from requests_app.models import token_keys
 from requests_app.platform.chime import Listener
+from requests_app.platform.outages import Outage
 from requests_app.platform.slots import Slots
 from requests_app.platform.waiting import News
 from requests_app.queries import ends
@@ -321,18 +322,21 @@ def keep_watch() -> None:
 
 
 def _watch() -> None:
-    listener = Listener()
+    listener, outage = Listener(), Outage("feed_failed")
     while True:
         HUB._begun.wait()
         close_old_connections()
         began = clock.monotonic()
         try:
-            if not HUB.look():
+            if HUB.look():
+                outage.worked()
+            else:
                 connection.close()
         except Exception:
             # Every exception is caught: without this thread, no guard would learn of an end. Until the next look
             # succeeds, followers get no sign, and refuse everything after 15 seconds.
-            log.exception("feed_failed")
+            if outage.failed():
+                log.exception("feed_failed")
         rest = max(REST_SECONDS, REST_FACTOR * (clock.monotonic() - began))
         time.sleep(rest)
         listener.wait(LOOK_SECONDS - rest)

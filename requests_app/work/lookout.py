@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from django.db import close_old_connections, connection
@@ -23,6 +23,7 @@ from requests_app.operations import streams
 from requests_app.platform import waiting
 from requests_app.platform.chime import Listener
 from requests_app.platform.database import bounds
+from requests_app.platform.outages import Outage
 from requests_app.work import polls, readers
 
 #: Without a commit on this host, it looks again after this many seconds.
@@ -43,15 +44,24 @@ class Watch:
     look: Callable[[], bool]
     #: Called if the look has failed.
     fail: Callable[[], object] = lambda: None
+    _outage: Outage = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_outage", Outage("lookout_failed", watch=self.name))
 
     def try_to_look(self) -> bool:
         try:
-            return self.look()
+            is_waited_for = self.look()
         except Exception:
             # Every exception is caught: without this thread, nobody would be woken or cut.
-            log.exception("lookout_failed", watch=self.name)
+            if self._outage.failed():
+                log.exception("lookout_failed", watch=self.name)
             self.fail()
             return True
+        if is_waited_for:
+            # Otherwise nothing was read.
+            self._outage.worked()
+        return is_waited_for
 
 
 class Lookout:

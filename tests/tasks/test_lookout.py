@@ -279,6 +279,62 @@ def test_one_kind_that_fails_stops_no_other() -> None:
     assert not lookout.Lookout("all", idle, following, wanted=threading.Event()).look()
 
 
+def test_an_outage_gives_one_traceback_then_a_line_every_half_minute_and_one_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    present, failure = [0.0], list[Exception]()
+    monkeypatch.setattr(clock, "monotonic", lambda: present[0])
+
+    def look() -> bool:
+        if failure:
+            raise failure[0]
+        return True
+
+    def looks(seconds: float) -> list[tuple[str, ...]]:
+        """Return the events of the lines that are logged while it looks four times a second."""
+        with capture_logs() as lines:
+            for _ in range(int(seconds * 4)):
+                watch.try_to_look()
+                present[0] += 0.25
+        names = ("event", "watch", "times", "seconds")
+        return [tuple(str(line[name]) for name in names if name in line) for line in lines]
+
+    watch = lookout.Watch("logs", look)
+    assert looks(60) == []
+    failure[:] = [OperationalError("gone")]
+    assert looks(70) == [
+        ("lookout_failed", "logs"),
+        ("still_failing", "logs", "121", "30"),
+        ("still_failing", "logs", "241", "60"),
+    ]
+    failure[:] = [ValueError("a bug beside it")]
+    assert looks(1) == [("lookout_failed", "logs")], "another kind of error has its own traceback"
+    failure.clear()
+    assert looks(4) == [], "it may fail again at once"
+    assert looks(6) == [("works_again", "logs", "284", "71")]
+    failure[:] = [OperationalError("gone again")]
+    assert looks(1) == [("lookout_failed", "logs")]
+
+
+def test_a_thread_that_nobody_needs_does_not_say_that_it_works_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    present, answers = [0.0], iter([OperationalError("gone"), False, True])
+    monkeypatch.setattr(clock, "monotonic", lambda: present[0])
+
+    def look() -> bool:
+        present[0] += 10
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch = lookout.Watch("logs", look)
+    with capture_logs() as lines:
+        for _ in range(3):
+            watch.try_to_look()
+    assert [(line["event"], line.get("times")) for line in lines] == [("lookout_failed", None), ("works_again", 1)]
+    assert lines[1]["seconds"] == 0
+
+
 def test_a_commit_on_this_host_makes_it_look_at_once(
     monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> None:
