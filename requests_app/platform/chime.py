@@ -23,6 +23,8 @@ from django.db import transaction
 
 #: Names end like this, so that no other file in the directory is ever opened.
 SUFFIX = ".chime"
+#: A thread rests for at least this many seconds before it hears the next chime.
+REST_SECONDS = 0.01
 #: A full pipe has rung already, so its bytes are read in any number.
 _BYTES = 65536
 
@@ -61,6 +63,15 @@ def _strike(path: str) -> None:
             os.write(pipe, b"!")
     finally:
         os.close(pipe)
+
+
+def rest_after(worked: float, *, factor: int, most: float) -> float:
+    """Return for how many seconds a thread rests that a chime has woken, and that has worked for so many seconds.
+
+    `most` is the interval at which it works without a chime. After a statement that has hung, it rests no longer than
+    that: nobody would learn of an end meanwhile.
+    """
+    return min(most, max(REST_SECONDS, factor * worked))
 
 
 class Listener:

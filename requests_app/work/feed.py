@@ -29,7 +29,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.canonical import instant
 from requests_app.domain import clock
 from requests_app.models import token_keys
-from requests_app.platform.chime import Listener
+from requests_app.platform.chime import Listener, rest_after
 from requests_app.platform.outages import Outage
 from requests_app.platform.slots import Slots
 from requests_app.platform.waiting import News
@@ -39,8 +39,8 @@ from requests_app.queries.ends import Window
 #: What has changed is read again after this many seconds, and the followers' tokens, the signing keys and all open
 #: windows after the others.
 LOOK_SECONDS, CHECK_SECONDS, WHOLE_SECONDS = 0.25, 2.0, 5.0
-#: After each look, the thread rests for at least this many seconds, and for a multiple of the time that it has worked.
-REST_SECONDS, REST_FACTOR = 0.01, 3
+#: After each look, the thread rests for this many times as long as it has worked.
+REST_FACTOR = 3
 #: A follower gets a sign after this many seconds, a little earlier than promised. A sign is only sent if the windows
 #: were read at most FRESH_SECONDS ago.
 SIGN_SECONDS, FRESH_SECONDS = 4.5, 1.0
@@ -325,18 +325,23 @@ def _watch() -> None:
     listener, outage = Listener(), Outage("feed_failed")
     while True:
         HUB._begun.wait()
-        close_old_connections()
-        began = clock.monotonic()
-        try:
-            if HUB.look():
-                outage.worked()
-            else:
-                connection.close()
-        except Exception:
-            # Every exception is caught: without this thread, no guard would learn of an end. Until the next look
-            # succeeds, followers get no sign, and refuse everything after 15 seconds.
-            if outage.failed():
-                log.exception("feed_failed")
-        rest = max(REST_SECONDS, REST_FACTOR * (clock.monotonic() - began))
-        time.sleep(rest)
-        listener.wait(LOOK_SECONDS - rest)
+        look_and_rest(listener, outage)
+
+
+def look_and_rest(listener: Listener, outage: Outage) -> None:
+    """Look once. Then rest until something is committed on this host, but not for long."""
+    close_old_connections()
+    began = clock.monotonic()
+    try:
+        if HUB.look():
+            outage.worked()
+        else:
+            connection.close()
+    except Exception:
+        # Every exception is caught: without this thread, no guard would learn of an end. Until the next look
+        # succeeds, followers get no sign, and refuse everything after 15 seconds.
+        if outage.failed():
+            log.exception("feed_failed")
+    rest = rest_after(clock.monotonic() - began, factor=REST_FACTOR, most=LOOK_SECONDS)
+    time.sleep(rest)
+    listener.wait(LOOK_SECONDS - rest)

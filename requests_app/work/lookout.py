@@ -21,16 +21,16 @@ from django.db import close_old_connections, connection
 from requests_app.domain import clock
 from requests_app.operations import streams
 from requests_app.platform import waiting
-from requests_app.platform.chime import Listener
+from requests_app.platform.chime import Listener, rest_after
 from requests_app.platform.database import bounds
 from requests_app.platform.outages import Outage
 from requests_app.work import polls, readers
 
 #: Without a commit on this host, it looks again after this many seconds.
 LOOK_SECONDS = 0.25
-#: After a round that a commit has caused, the thread rests for at least this many seconds, and for a multiple of the
-#: time that it has worked. So many commits can't occupy the database with looks.
-REST_SECONDS, REST_FACTOR = 0.01, 2
+#: After a round that a commit has caused, the thread rests for this many times as long as it has worked. So many
+#: commits can't occupy the database with looks.
+REST_FACTOR = 2
 #: A statement that looks for the end of a call or a page is given up after so many seconds, because the others wait.
 END_SECONDS = 2.0
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class Lookout:
         if self.look():
             self._wanted.set()
         # A round that nobody has caused needs no rest, so the first commit after it is seen at once.
-        rest = max(REST_SECONDS, REST_FACTOR * (clock.monotonic() - began)) if self._was_called else 0.0
+        rest = rest_after(clock.monotonic() - began, factor=REST_FACTOR, most=LOOK_SECONDS) if self._was_called else 0.0
         time.sleep(rest)
         self._was_called = listener.wait(LOOK_SECONDS - rest)
 

@@ -25,6 +25,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.operations import streams
 from requests_app.platform import chime, waiting
 from requests_app.platform.chime import Listener
+from requests_app.platform.outages import Outage
 from requests_app.platform.waiting import Ending, News
 from requests_app.queries import ends
 from requests_app.queries import log as logs
@@ -360,15 +361,21 @@ def test_a_commit_on_this_host_makes_it_look_at_once(
     listener.close()
 
 
+class Chiming(Listener):
+    def __init__(self) -> None:
+        """Make no pipe."""
+
+    def wait(self, seconds: float) -> bool:
+        assert seconds >= 0
+        return True
+
+
 def test_after_a_round_without_a_commit_the_next_commit_is_seen_without_a_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rests, chimes = list[float](), iter([False, True, True, False, False])
 
-    class Scripted(Listener):
-        def __init__(self) -> None:
-            """Make no pipe."""
-
+    class Scripted(Chiming):
         def wait(self, seconds: float) -> bool:
             return next(chimes)
 
@@ -381,6 +388,29 @@ def test_after_a_round_without_a_commit_the_next_commit_is_seen_without_a_rest(
     for _ in range(5):
         thread.look_and_rest(Scripted())
     assert [rest > 0 for rest in rests] == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize("worked", [0.001, 5.0])
+def test_after_a_statement_that_hung_a_thread_rests_no_longer_than_it_always_does(
+    monkeypatch: pytest.MonkeyPatch, worked: float
+) -> None:
+    present, rests, here, genuine = [1000.0], list[float](), threading.get_ident(), time.sleep
+    monkeypatch.setattr(clock, "monotonic", lambda: present[0])
+    monkeypatch.setattr(time, "sleep", lambda rest: (rests.append if threading.get_ident() == here else genuine)(rest))
+    for module in (lookout, feed):
+        monkeypatch.setattr(module, "close_old_connections", lambda: None)
+
+    def look() -> bool:
+        present[0] += worked
+        return True
+
+    thread = lookout.Lookout("all", lookout.Watch("all", look), wanted=(wanted := threading.Event()))
+    wanted.set()
+    thread.look_and_rest(Chiming())
+    thread.look_and_rest(Chiming())
+    monkeypatch.setattr(feed.HUB, "look", look)
+    feed.look_and_rest(Chiming(), Outage("feed_failed"))
+    assert rests == [0.0, *([0.01, 0.01] if worked < 1 else [lookout.LOOK_SECONDS, feed.LOOK_SECONDS])]
 
 
 @pytest.mark.django_db(transaction=True)
