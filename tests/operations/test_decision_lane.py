@@ -283,6 +283,28 @@ def test_one_question_that_fails_spoils_no_other(cast: Cast, monkeypatch: pytest
 
 
 @pytest.mark.dialect
+def test_what_failed_together_forgets_the_places_of_its_entries(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second question had the entry of the first one, and has it again by its number."""
+    cast.opened()
+    staff, before, record_in = service_of(cast), entries_of(cast), recorder.record_in
+
+    def write(entries: Any, **options: Any) -> Any:
+        if any(entry.detail.get("item") == "bad" for entry, _ in entries):
+            raise RuntimeError("bad")
+        return record_in(entries, **options)
+
+    monkeypatch.setattr(recorder, "record_in", write)
+    [first], [again], [bad] = together(
+        [access(ask(cast), staff, repeat_id="a")],
+        [access(ask(cast), staff, repeat_id="a")],
+        [access(ask(cast, item="bad"), staff)],
+    )
+    assert [verdict_of([each]).entry for each in (first, again)] == [before, before]
+    assert isinstance(bad.refused, RuntimeError)
+    assert (entries_of(cast), ContentAccess.objects.count()) == (before + 1, 1)
+
+
+@pytest.mark.dialect
 def test_an_answer_that_fails_after_the_commit_writes_nothing_again(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
