@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -163,12 +163,13 @@ class Cursor:
         """Parse a cursor from the text of an address. Raise Malformed if the text is not a cursor."""
         value, _, pk = text.partition("~")
         try:
-            cursor = cls(datetime.fromisoformat(value), UUID(pk), is_older)
-        except ValueError:
+            at = datetime.fromisoformat(value)
+            if at.tzinfo is None:
+                raise Malformed
+            # In UTC, the time could be before the year 1 or after the year 9999.
+            return cls(at.astimezone(UTC), UUID(pk), is_older)
+        except (ValueError, OverflowError):
             raise Malformed from None
-        if cursor.value.tzinfo is None:
-            raise Malformed
-        return cursor
 
 
 @dataclass(frozen=True)

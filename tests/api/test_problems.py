@@ -152,6 +152,7 @@ HOSTILE_PARAMETERS = [
     "limit=201",
     "limit=-1",
     "limit=١",
+    "limit=" + "9" * 5000,
     "cursor=rubbish",
     "cursor=cD0yMDI2",
     "cursor=%00",

@@ -107,7 +107,7 @@ class StaffAdmin(SealedAdmin):
         """
         if self.date_hierarchy and lookup in {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}:
             # Django calculates with the year before it checks the year.
-            return value.isdecimal() and int(value) < _LAST_YEAR
+            return value.isdecimal() and len(value) < 6 and int(value) < _LAST_YEAR
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 
     def dated_rows(self, changes: Any) -> QuerySet[Any] | None:

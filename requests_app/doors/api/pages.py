@@ -56,7 +56,9 @@ class Pages(CursorPagination):
         }
 
     def _require_limit(self, limit: str | None) -> None:
-        if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= self.max_page_size):
+        # Python refuses to read a number of thousands of digits.
+        is_number = limit is None or (limit.isascii() and limit.isdigit() and len(limit) < 5)
+        if not is_number or (limit is not None and not 1 <= int(limit) <= self.max_page_size):
             raise Malformed(_("A page can have 1 to %(max)d items.") % {"max": self.max_page_size})
 
 
