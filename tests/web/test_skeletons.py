@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from django.template.loader import render_to_string
-from django.utils import translation
-from django.utils.safestring import mark_safe
+import re
+from pathlib import Path
+from typing import Any
 
+import pytest
+from django.template import Context
+from django.template.loader import get_template, render_to_string
+from django.utils import translation
+from django.utils.safestring import SafeString, mark_safe
+
+from requests_app import operations
+from requests_app.doors.web import _log_rows
 from requests_app.doors.web._log_rows import SLOTS
+from requests_app.words import skeletons
 from requests_app.words.skeletons import skeleton
+from tests.cast import Cast
+from tests.web.pages import signed_in
 
 VALUES = {name: f'<{name}>&"' for name in SLOTS}
 
@@ -31,3 +42,102 @@ def test_languages_do_not_share_a_skeleton() -> None:
     with translation.override("de"):
         assert skeleton("log/_row.html", SLOTS) is not english
     assert skeleton("log/_row.html", SLOTS) is english
+
+
+# --- All templates that are rendered once ----------------------------------------------------------------------
+
+
+class Mark(SafeString):
+    """A slot that nobody may ask whether it is empty: all rows share the answer."""
+
+    def __bool__(self) -> bool:
+        # Each digest has groups. All other slots can be empty.
+        assert self == "\x02groups\x03", "A template tests a slot. Use a flag."
+        return True
+
+
+class Reading(Context):
+    """Remembers the names that it does not have."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.missing = set[str]()
+
+    def __getitem__(self, name: Any) -> Any:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            self.missing.add(name)
+            raise
+
+
+Made = tuple[str, tuple[str, ...], frozenset[str]]
+
+
+def read_by(made: Made) -> tuple[set[str], set[str]]:
+    """Render a skeleton. Return the names that the template does not find, and the slots that it shows."""
+    name, slots, flags = made
+    context = Reading({"slot": {slot: Mark(f"\x02{slot}\x03") for slot in slots}, **dict.fromkeys(flags, True)})
+    template: Any = get_template(name)
+    html = template.template.render(context)
+    return context.missing, set(re.findall("\x02(\\w+)\x03", html))
+
+
+@pytest.fixture
+def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
+    """The skeletons that pages need for access requests and tickets in several states."""
+    found, plain = set[Made](), skeletons.skeleton
+
+    def skeleton_(template: str, slots: tuple[str, ...], flags: frozenset[str] = frozenset()) -> Any:
+        found.add((template, slots, flags))
+        return plain(template, slots, flags)
+
+    for module in (skeletons, _log_rows):
+        monkeypatch.setattr(module, "skeleton", skeleton_)
+    ticket = cast.ticket(priority="high")
+    operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    cast.submitted()
+    cast.confirmed(ticket=ticket)
+    cast.opened()
+    operations.deny_as_provider(cast.submitted().pk, actor=cast.as_("pat"), note="This is not needed.")
+    for who in ("ada", "mia", "priya", "pat", "otto"):
+        for page in (
+            "/",
+            "/access-requests/",
+            "/access-requests/?state=closed",
+            "/tickets/",
+            f"/log/{cast.contoso.pk}/",
+        ):
+            signed_in(cast, who).get(page)
+    return found
+
+
+#: The flags that each template can have. A row sets only some of them.
+FLAGS: dict[str, set[str]] = {
+    "access_requests/_row.html": {"with_tenant", "is_mine", "is_open", "has_turn", "has_again"},
+    "components/_deadline.html": {"is_window", "is_token", "over", "is_past", "is_soon", "has_bar"},
+    "home/_own_row.html": set(),
+    "home/_ticket_row.html": {"with_tenant"},
+    "home/_waiting_row.html": {"with_tenant"},
+    "log/_row.html": {
+        "is_altered", "is_open", "has_comment", "has_about", "is_signed", "has_email", "has_lists",
+    },
+    "tickets/_row.html": {"with_tenant", "is_high", "has_assignee"},
+}  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_a_template_that_is_rendered_once_reads_only_its_slots_and_flags(made: set[Made]) -> None:
+    """Anything else would be shown to everybody as it was for the first reader."""
+    assert {template for template, _slots, _flags in made} == FLAGS.keys()
+    for template, slots, flags in made:
+        missing, shown = read_by((template, slots, flags))
+        assert not (missing - FLAGS[template]) | (shown - {*slots}) | (flags - FLAGS[template]), template
+        missing, _shown = read_by((template, slots, frozenset(FLAGS[template])))
+        assert not missing - FLAGS[template], template
+
+
+def test_every_template_that_is_filled_in_is_tested_here() -> None:
+    sources = [path.read_text() for path in Path(skeletons.__file__).parents[1].rglob("*.py")]
+    found = {name for source in sources for name in re.findall(r'\b(?:filled|skeleton)\(\s*"([^"]+)"', source)}
+    assert found == FLAGS.keys()
