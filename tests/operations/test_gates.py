@@ -241,6 +241,8 @@ def test_a_resource_is_found_only_by_its_external_id(cast: Cast, grant: Grant) -
     row = Resource.objects.get(external_id="7")
     for name in (str(row.pk), "notes%20of%20contoso"):
         assert asked(cast, grant, f"/tenants/{name}/pages") == Refusal("not_found")
+        detail = last_entry()["detail"]
+        assert "asked" not in detail, "it does not say what a rule would have allowed with another resource"
 
 
 def test_a_resource_outside_the_window_is_refused(cast: Cast, grant: Grant) -> None:
