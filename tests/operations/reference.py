@@ -5,6 +5,7 @@ It reads all windows of a person in the resource's tenant. The decision lane lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -34,10 +35,20 @@ _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
 def verdict_of(question: Question, *, actor: Actor) -> Verdict:
     """Return the advice for this question."""
-    query = ask(question, actor=actor)
+    [verdict] = verdicts_of([question], actor=actor)
+    return verdict
+
+
+def verdicts_of(questions: Sequence[Question], *, actor: Actor) -> list[Verdict]:
+    """Return the advice for questions that differ only in their action. The facts are read once."""
+    query = ask(questions[0], actor=actor)
     facts = facts_of(query)
     require_still(facts, actor=actor)
-    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=query.within is None)
+    return [_judged(question, facts, sees_people=query.within is None) for question in questions]
+
+
+def _judged(question: Question, facts: Facts, *, sees_people: bool) -> Verdict:
+    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=sees_people)
     if evaluation.may_have_ended(verdict, window):
         return evaluation.after(verdict, _last_ended(question, facts))
     return verdict

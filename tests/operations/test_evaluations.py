@@ -7,11 +7,14 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.db.models import F, Value
+from django.db.models.functions import Concat
 
 from requests_app.domain import clock, evaluation, levels
 from requests_app.domain.actors import Actor
@@ -24,6 +27,7 @@ from requests_app.models import (
     Person,
     QueueAssignment,
     Resource,
+    Service,
     Tenant,
     Ticket,
     evaluations,
@@ -32,7 +36,7 @@ from requests_app.models import evaluation as one
 from requests_app.models.evaluations import read_all
 from tests.caller import service_of
 from tests.cast import Cast
-from tests.operations.reference import verdict_of
+from tests.operations.reference import verdict_of, verdicts_of
 from tests.operations.test_evaluation import ask
 
 pytestmark = pytest.mark.django_db
@@ -192,6 +196,134 @@ def test_a_window_of_a_level_that_the_tenant_rules_out_allows_nothing(
     [verdict] = answers([ask(cast)], staff)
     assert not verdict.decision
     assert verdict == replace(verdict_of(ask(cast), actor=staff), at=verdict.at)
+
+
+# --- Every combination ---------------------------------------------------------------------------------------
+
+#: What can be so about a window, apart from its resource. Each engineer has the windows of one level and one human.
+OPENS, CLOSES = ("opened", "opens later"), ("closes later", "is over")
+TICKETS = (None, TicketState.WAITING_FOR_CUSTOMER, TicketState.RESOLVED)
+#: The reason of an access request without a ticket.
+DEMAND: dict[str, Any] = {
+    "reason_kind": "legal_demand",
+    "authority": "A court",
+    "instrument": "An order",
+    "demand_reference": "7",
+    "demand_date": dt.date(2025, 11, 1),
+}
+#: What can be so about everything else, one after the other. The first one changes nothing.
+AROUND: dict[str, Callable[[Cast], object]] = {
+    "as usual": lambda cast: None,
+    "no engineer of the queue": lambda cast: QueueAssignment.objects.all().delete(),
+    "accounts switched off": lambda cast: _engineers().update(is_active=False),
+    "people of a customer": lambda cast: _engineers().update(side=Person.Side.CUSTOMER),
+    "one human": lambda cast: _one_human(cast.priya.human_id),
+    "viewing ruled out": lambda cast: Tenant.objects.update(ruled_out="names view"),
+    "acting ruled out": lambda cast: Tenant.objects.update(is_act_as_allowed=False),
+    "resources not in use": lambda cast: _places().update(is_active=False),
+    "service not in use": lambda cast: Service.objects.update(is_active=False),
+    "tenant not in use": lambda cast: Tenant.objects.update(is_active=False),
+    "places of another tenant": lambda cast: _places().update(locator=Concat(Value("fabrikam/"), "name")),
+}
+
+
+def _engineers() -> Any:
+    return Person.objects.filter(email__endswith="@every.example")
+
+
+def _one_human(human: UUID) -> None:
+    mine = AccessRequest.objects.filter(requester_human=F("requested_by__human_id"))
+    AccessRequest.objects.filter(pk__in=list(mine.values_list("pk", flat=True))).update(requester_human=human)
+    _engineers().update(human_id=human)
+
+
+def _places() -> Any:
+    return Resource.objects.filter(name__startswith="every ")
+
+
+class Every:
+    """A window, open or closed, for each combination of what the rule depends on, with a resource of its own.
+
+    Without `is_named`, the window is for another resource.
+    """
+
+    def __init__(self, cast: Cast) -> None:
+        self.at = clock.now()
+        self.model = cast.opened()
+        self.resources, self.rows = list[Resource](), list[Any]()
+        #: The engineer and the resource of each question, and those whose window is open.
+        self.asked, self.live = list[tuple[str, UUID]](), list[tuple[str, UUID]]()
+        self.elsewhere = self._resource(cast.resource())
+        for level, is_requester in product(levels.Level.values, (True, False)):
+            engineer = self._engineer(cast.priya, f"{level}-{is_requester}")
+            for each in product(OPENS, CLOSES, TICKETS, (False, True), (True, False)):
+                self._add(cast.resource(), engineer, level, engineer.human_id if is_requester else uuid4(), each)
+        Resource.objects.bulk_create(self.resources)
+        for model in (Ticket, AccessRequest, AccessRequestResource, Grant):
+            model.objects.bulk_create([row for row in self.rows if type(row) is model])
+
+    def _engineer(self, model: Person, name: str) -> Person:
+        engineer = _copy(model, email=f"{name}@every.example", human_id=uuid4(), name=name)
+        engineer.save(force_insert=True)
+        for hat in QueueAssignment.objects.filter(person=model):
+            QueueAssignment.objects.create(person=engineer, service=hat.service, role=hat.role, given_at=hat.given_at)
+        return engineer
+
+    def _resource(self, model: Resource) -> Resource:
+        name = f"every {len(self.resources)}"
+        found: Resource = _copy(model, name=name, locator=f"contoso/{name}", external_id="")
+        self.resources.append(found)
+        return found
+
+    def _add(self, place: Resource, engineer: Person, level: str, human: UUID, each: tuple[Any, ...]) -> None:
+        opens, closes, state, is_closed, is_named = each
+        resource, hour, number = self._resource(place), dt.timedelta(hours=1), len(self.resources)
+        ticket, reason = None, DEMAND
+        if state is not None:
+            ticket, reason = _copy(self.model.access_request.ticket, reference=f"T-{number}", state=state), {}
+        request = _copy(
+            self.model.access_request, ticket=ticket, reference=f"AR-{number}", requested_by=engineer,
+            requester_human=human, **reason,
+        )  # fmt: skip
+        opens_at = self.at + (-3 * hour if opens == "opened" else hour)
+        ends = self.at + (2 * hour if closes == "closes later" else -hour)
+        grant = _copy(
+            self.model, access_request=request, engineer=engineer, level=level, opens_at=opens_at,
+            closes_at=max(ends, opens_at + hour) + dt.timedelta(seconds=number),
+            closed_at=opens_at + dt.timedelta(seconds=number) if is_closed else None,
+            close_reason="revoked" if is_closed else "",
+        )  # fmt: skip
+        line = AccessRequestResource(
+            access_request=request, resource=resource if is_named else self.elsewhere, position=0
+        )
+        self.rows += [*([ticket] if ticket else []), request, line, grant]
+        self.asked.append((str(engineer.pk), resource.pk))
+        if each == ("opened", "closes later", None, False, True):
+            self.live.append(self.asked[-1])
+
+
+def _copy(row: Any, **values: Any) -> Any:
+    stored = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    changed = {row._meta.get_field(name).attname: getattr(value, "pk", value) for name, value in values.items()}
+    return type(row)(**{**stored, "id": uuid4(), **changed})
+
+
+@pytest.mark.slow
+@pytest.mark.dialect
+@pytest.mark.parametrize("around", AROUND)
+def test_every_combination_of_facts_has_the_answer_of_the_rule(cast: Cast, around: str) -> None:
+    every, staff = Every(cast), service_of(cast)
+    AROUND[around](cast)
+    # The facts around the windows are the same for all of them, so then some of them are enough.
+    asked = every.asked if around == "as usual" else [*every.live, *every.asked[::17]]
+    reasons = set()
+    for engineer, resource in asked:
+        questions = [ask(cast, subject=engineer, resource=str(resource), action=action) for action in levels.Action]
+        wanted = verdicts_of(questions, actor=staff)
+        for question, given, each in zip(questions, answers(questions, staff), wanted, strict=True):
+            assert replace(given, at=each.at) == each, question
+            reasons.add((each.decision, each.reason, each.ended is not None))
+    assert len(reasons) >= (5 if around == "as usual" else 3), "these questions are too much alike"
 
 
 def test_both_kinds_of_askers_are_never_read_together(cast: Cast) -> None:
