@@ -3,6 +3,8 @@
 If no tenants are set, the policies (migration 0003) hide nothing. This is the case for workers, for staff
 and for the provider's people: only the querysets limit what they see. The policies do not apply to a
 superuser of the database, so production uses another role.
+
+A new policy is written as in migration 0083 (ADR 124).
 """
 
 from __future__ import annotations

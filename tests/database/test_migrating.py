@@ -43,15 +43,33 @@ class Migration(migrations.Migration):
         migrations.RunSQL("SELECT pg_sleep(0.5)", migrations.RunSQL.noop),
     ]
 """
+#: The same in a transaction of its own, as in a migration that changes many tables one after the other.
+IN_PARTS = """
+from django.db import migrations
+from django.db.transaction import atomic
+
+def _add(apps, schema_editor):
+    with atomic(schema_editor.connection.alias):
+        schema_editor.execute("ALTER TABLE requests_app_mute ADD COLUMN grown integer NULL")
+
+def _drop(apps, schema_editor):
+    schema_editor.execute("ALTER TABLE requests_app_mute DROP COLUMN grown")
+
+class Migration(migrations.Migration):
+    atomic = False
+    operations = [migrations.RunPython(_add, _drop)]
+"""
 
 
 @pytest.fixture
-def grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[None]:
+def grown(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> Iterator[None]:
     place = tmp_path / "grown" / "migrations"
     place.mkdir(parents=True)
     (place.parent / "__init__.py").write_text("")
     (place / "__init__.py").write_text("")
-    (place / "0001_column.py").write_text(MIGRATION)
+    (place / "0001_column.py").write_text(getattr(request, "param", MIGRATION))
     monkeypatch.syspath_prepend(tmp_path)
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "grown"]
     yield
@@ -75,6 +93,7 @@ def _end_connections() -> None:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("grown", [MIGRATION, IN_PARTS], ids=["one transaction", "parts"], indirect=True)
 def test_a_migration_that_waits_for_a_table_stops_nobody_and_is_tried_again(
     grown: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,45 @@ def test_every_table_with_a_tenant_has_a_policy() -> None:
             "AND table_schema = 'public' EXCEPT SELECT tablename FROM pg_policies WHERE policyname = 'own_tenants'"
         )
         assert cursor.fetchall() == []
+
+
+def test_every_policy_with_a_list_of_tenants_is_expected_to_hide_few_rows() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_policies WHERE qual LIKE '%::uuid[]%' AND qual !~ 'NULLIF.+NOT NULL'")
+        assert cursor.fetchall() == []
+
+
+def test_postgresql_expects_as_many_rows_as_the_provider_sees(cast: Cast) -> None:
+    at, plan = cast.contoso.created_at, cast.contoso.plan
+    Tenant.objects.bulk_create(
+        Tenant(name=f"Tenant {n}", slug=f"tenant-{n}", plan=plan, created_at=at) for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE requests_app_tenant")
+        cursor.execute("EXPLAIN (FORMAT JSON) SELECT * FROM requests_app_tenant")
+        [[[explained]]] = cursor.fetchall()
+    assert explained["Plan"]["Plan Rows"] > 450
+
+
+def test_the_policies_with_a_list_hide_the_same_rows_before_they_are_written_in_another_form(cast: Cast) -> None:
+    migration = import_module("requests_app.migrations.0083_policies_hide_few_rows").Migration
+    [operation] = migration.operations
+    now = _policies()
+    with connection.schema_editor(atomic=False) as editor:
+        operation.reverse_code(None, editor)
+        before = _policies()
+        assert before != now
+        assert not any("NULLIF" in condition for condition in before.values())
+        test_a_connection_that_serves_one_tenant_sees_no_other(cast)
+        operation.code(None, editor)
+    assert _policies() == now
+    test_a_connection_that_serves_one_tenant_sees_no_other(cast)
+
+
+def _policies() -> dict[tuple[str, str], str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename, policyname, qual FROM pg_policies")
+        return {(table, name): condition for table, name, condition in cursor.fetchall()}
 
 
 def test_a_connection_that_serves_one_tenant_sees_what_staff_announced_to_it_and_changes_none(cast: Cast) -> None:

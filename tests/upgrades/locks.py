@@ -34,7 +34,7 @@ _OF_EACH = ("django_migrations", "SAVEPOINT")
 
 @dataclass
 class Watched:
-    """What one migration did to the tables that were there before it."""
+    """What one transaction of a migration did to the tables that were there before it. Most have only one."""
 
     name: str
     #: The tables for which others waited, and the modes of the locks.
@@ -74,23 +74,38 @@ class Watch:
             self._now = None
 
     def __call__(self, execute: Callable[..., Any], sql: Any, *given: Any) -> Any:
-        now, result = self._now, execute(sql, *given)
-        if now is None or not connection.in_atomic_block:
+        result = execute(sql, *given)
+        if self._now is None or not connection.in_atomic_block:
             return result
+        now = self._of_this_transaction(self._now)
         # The statements that were gathered run inside of `execute`, and are already in `locked`.
         if now.locked and not any(words in str(sql) for words in _OF_EACH):
             now.later.append(" ".join(str(sql).split()))
         self._look(now)
         return result
 
+    def _of_this_transaction(self, now: Watched) -> Watched:
+        """Return the record of the transaction that is open. If no lock is left of the last one, it has ended."""
+        if now.locked and now.locked.keys().isdisjoint(self._locks()):
+            now = self._now = Watched(now.name)
+            self.all.append(now)
+        return now
+
     def _look(self, now: Watched) -> None:
-        with connection.connection.cursor() as cursor:
-            for table, mode in cursor.execute(_LOCKS, [list(HEAVY)]).fetchall():
-                if table in self._before["files"]:
-                    now.locked.setdefault(table, set()).add(mode)
+        for table, modes in self._locks().items():
+            if table in self._before["files"]:
+                now.locked.setdefault(table, set()).update(modes)
         for what, found in self._counts().items():
             before = self._before[what]
             now.read |= {table for table in before if found.get(table) != before[table]}
+
+    @staticmethod
+    def _locks() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        with connection.connection.cursor() as cursor:
+            for table, mode in cursor.execute(_LOCKS, [list(HEAVY)]).fetchall():
+                found.setdefault(table, set()).add(mode)
+        return found
 
     @staticmethod
     def _counts() -> dict[str, dict[str, int]]:

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -78,20 +79,20 @@ class _Executor(MigrationExecutor):
         # SQLite can't change this within a transaction, and Django's schema editor needs it.
         is_off = self.connection.disable_constraint_checking()
         try:
-            # A migration without a transaction waits beside the others, so it may wait as long as it needs.
-            if not migration.atomic:
-                return super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
-            with bounds.within(self._bounds()), atomic(self.connection.alias):
+            # Without a transaction, a migration waits beside the others, so it may wait as long as it needs.
+            whole = atomic(self.connection.alias) if migration.atomic else nullcontext()
+            with bounds.within(self._bounds(migration)), whole:
                 return super().apply_migration(state, migration, fake=fake, fake_initial=fake_initial)
         finally:
             if is_off:
                 self.connection.enable_constraint_checking()
 
-    def _bounds(self) -> bounds.Bounds:
+    def _bounds(self, migration: Any) -> bounds.Bounds:
+        """Return the limits of the transactions of a migration. A migration without one may have some for its parts."""
         if not _is_shared(self.connection):
             return bounds.MIGRATION
         # The limit for a lock ends first, so that the code tells which of the two it was.
-        return bounds.Bounds(lock_on_server=self.limit * 0.9, act_on_server=self.limit)
+        return bounds.Bounds(lock_on_server=self.limit * 0.9, act_on_server=self.limit if migration.atomic else None)
 
 
 def _is_shared(connection: Any) -> bool:
