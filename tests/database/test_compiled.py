@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Plan,
+    Tenant,
     Token,
 )
 from requests_app.models.people import actor_of, find_token, reread
@@ -202,13 +204,37 @@ def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch
     mine, theirs = (Plan.objects.create(name=name) for name in ("mine", "theirs"))
     found: list[Any] = []
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(shared: Any) -> Any:
         monkeypatch.undo()
         found.extend(by_name(name="theirs"))
-        return QuerySet(*args)
+        return copy(shared)
 
-    monkeypatch.setattr(compiled, "QuerySet", interrupted)
+    monkeypatch.setattr(compiled, "copy", interrupted)
     assert (by_name(name="mine"), found) == ([mine], [theirs])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda rows: rows.select_related("plan"),
+        lambda rows: rows.select_related("plan").annotate(twice=F("window_cap") * 2).only("name", "plan__name"),
+        lambda rows: rows.values_list("pk", "plan__name"),
+        lambda rows: rows.values_list("name", flat=True),
+    ],
+)
+def test_the_results_are_those_of_django(cast: Cast, kind: Callable[[Any], Any]) -> None:
+    """Rows, annotations, joined rows, rows that are read later, tuples, and single values."""
+
+    def make(name: Any) -> QuerySet[Any, Any]:
+        found: QuerySet[Any, Any] = kind(Tenant.objects.filter(name=name).order_by("pk"))
+        return found
+
+    for found, expected in zip(CompiledQuery(make, name=CharField())(name="Contoso"), make("Contoso"), strict=True):
+        assert found == expected
+        if isinstance(found, Tenant):
+            assert found.get_deferred_fields() == expected.get_deferred_fields()
+            assert found.__dict__.keys() == expected.__dict__.keys()
+            assert found._state.fields_cache["plan"].__dict__.keys() == expected.plan.__dict__.keys()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from django.db import DatabaseError, connections, router
 from django.db.models import Field, Model, QuerySet, Value
+from django.db.models.expressions import ColPairs
+from django.db.models.query import ModelIterable, ValuesListIterable, get_related_populators
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.transaction import TransactionManagementError
 
@@ -161,6 +163,8 @@ class _Compiled:
         self._compiler.converters_in = {}, ()
         # Connections belong to one thread, and this object to all threads.
         self._compiler.connection = None
+        self._columns = [column[0] for column in self._compiler.select[: self._compiler.col_count]]
+        self._makes = _maker(queryset, self._compiler, using)
 
     @property
     def using(self) -> str:
@@ -172,10 +176,7 @@ class _Compiled:
 
     def converted(self, rows: Iterable[Sequence[Any]], connection: Any) -> list[tuple[Any, ...]]:
         """Convert the values of rows that another statement has read."""
-        compiler: Any = copy(self._compiler)
-        compiler.connection = connection
-        converters = compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]])
-        return list(map(tuple, compiler.apply_converters(rows, converters) if converters else rows))
+        return list(map(tuple, self._with_values(rows, connection)))
 
     def rows(self, values: Mapping[str, Any]) -> list[Any]:
         connection = connections[self._using]
@@ -183,13 +184,57 @@ class _Compiled:
             # Django checks this when it makes the text.
             raise TransactionManagementError("A query that locks rows runs only inside a transaction.")
         sql, params = self.statement(values, connection)
-        # Django runs the statement and makes the rows as for every queryset. Only this compiler's text is made already.
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            found = cursor.fetchall()
+        if self._makes is not None:
+            return self._makes(self._with_values(found, connection))
+        # Django makes the rows as for every queryset. Only they are read already.
         compiler: Any = copy(self._compiler)
         compiler.connection = connection
-        compiler.as_sql = lambda *_args, **_options: (sql, params)
-        query: Any = _Query(compiler)
+        compiler.execute_sql = lambda *_args, **_options: [found]
         rows: Any = self._queryset._iterable_class
-        return list(rows(QuerySet(self._queryset.model, query, self._using)))
+        return list(rows(QuerySet(self._queryset.model, cast(Any, _Query(compiler)), self._using)))
+
+    def _with_values(self, rows: Iterable[Sequence[Any]], connection: Any) -> Iterable[Sequence[Any]]:
+        """Convert the values of rows from the database's kinds to Python's."""
+        compiler: Any = copy(self._compiler)
+        compiler.connection = connection
+        converters = compiler.get_converters(self._columns)
+        return compiler.apply_converters(rows, converters) if converters else rows
+
+
+def _maker(queryset: Any, compiler: Any, using: str) -> Callable[[Iterable[Sequence[Any]]], Any] | None:
+    """Return the function that makes a queryset's results of the values of its rows, or None for a rare kind.
+
+    Django finds the attribute and the model of each column again for each query.
+    """
+    kind = queryset._iterable_class
+    if any(isinstance(column[0], ColPairs) for column in compiler.select) or queryset._known_related_objects:
+        return None
+    if kind is ValuesListIterable and not compiler.query.extra_select:
+        return lambda rows: list(map(tuple, rows))
+    if kind is not ModelIterable:
+        return None
+    model, fields = compiler.klass_info["model"], compiler.klass_info["select_fields"]
+    begin, end = fields[0], fields[-1] + 1
+    names = [column[0].target.attname for column in compiler.select[begin:end]]
+    populators: Any = get_related_populators
+    related = populators(compiler.klass_info, compiler.select, using)
+    annotations = list(compiler.annotation_col_map.items())
+
+    def make(rows: Iterable[Sequence[Any]]) -> list[Any]:
+        made = []
+        for row in rows:
+            one = model.from_db(using, names, row[begin:end])
+            for populator in related:
+                populator.populate(row, one)
+            for name, place in annotations:
+                setattr(one, name, row[place])
+            made.append(one)
+        return made
+
+    return make
 
 
 def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
