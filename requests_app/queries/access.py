@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -84,17 +83,14 @@ def complete(row: AccessRequest) -> None:
 
 
 #: The rows that belong to an access request. These queries run for each page, mail and call about one.
-_PARTS: dict[str, Callable[[Any], Any]] = {
-    "scope": lambda rows: rows.select_related("resource"),
-    "decisions": lambda rows: rows.select_related("decider", "client__account"),
-    "following": lambda rows: rows,
-}
 _ROWS = {
     "scope": CompiledQuery(
-        lambda row: _PARTS["scope"](AccessRequestResource.objects.filter(access_request_id=row)), row=UUIDField()
+        lambda row: AccessRequestResource.objects.filter(access_request_id=row).select_related("resource"),
+        row=UUIDField(),
     ),
     "decisions": CompiledQuery(
-        lambda row: _PARTS["decisions"](Decision.objects.filter(access_request_id=row)), row=UUIDField()
+        lambda row: Decision.objects.filter(access_request_id=row).select_related("decider", "client__account"),
+        row=UUIDField(),
     ),
     "following": CompiledQuery(lambda row: AccessRequest.objects.filter(previous_id=row), row=UUIDField()),
 }
@@ -110,7 +106,8 @@ def _read(row: Any, *names: str) -> None:
         if name in known:
             continue
         manager = getattr(row, name)
-        found = _PARTS[name](manager.get_queryset())
+        # This queryset never becomes a statement. So its condition stays undone, as Django makes it at the first use.
+        found = manager.get_queryset()
         found._result_cache, found._prefetch_done = _ROWS[name](row=row.pk), True
         for each in found._result_cache:
             manager.field.set_cached_value(each, row)

@@ -205,18 +205,24 @@ def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[Conten
 
     Each access is found with one step in the index.
     """
-    looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
-    newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
-    if not grant_ids:
-        return {}
-    newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}
     found: dict[UUID, list[ContentAccess]] = {pk: [] for pk in grant_ids}
-    picked = Grant.objects.filter(pk__in=grant_ids).annotate(**newest).values_list(*newest)
-    wanted = [pk for row in picked for pk in row if pk is not None]
-    rows = ContentAccess.objects.filter(pk__in=wanted).select_related("resource").order_by("-at", "-pk")
-    for look in rows:
+    wanted = [pk for row in _newest_looks(lines)(grant_ids) for pk in row if pk is not None]
+    for look in _LOOKS(wanted):
         found[look.grant_id].append(look)
     return found
+
+
+@cache
+def _newest_looks(lines: int) -> CompiledIn:
+    looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
+    newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
+    newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}
+    return CompiledIn(lambda pks: Grant.objects.filter(pk__in=pks).annotate(**newest).values_list(*newest), UUIDField())
+
+
+_LOOKS = CompiledIn(
+    lambda pks: ContentAccess.objects.filter(pk__in=pks).select_related("resource").order_by("-at", "-pk"), UUIDField()
+)
 
 
 def _under_way(at: Any) -> Q:

@@ -89,6 +89,12 @@ _MEMBER = f"{_TENANT}/members/<uuid:person>"
 _LOG = f"{_TENANT}/log"
 _PERSON = "provider/people/<uuid:person>"
 v1 = [
+    # Django tries one address after the other. These are called most.
+    path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
+    path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
+    path(f"{_ONE}/manifest", access_requests.Manifest.as_view(), name="manifest"),
+    path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),
+    path(f"{_ONE}/deny", access_requests.Deny.as_view(), name="deny"),
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
     path("clients", callers.ProviderClients.as_view(), name="provider_clients"),
@@ -204,11 +210,6 @@ v1 = [
         name="provider_log_consistency",
     ),
     path("log/export", log_files.ProviderExport.as_view(), name="provider_log_export"),
-    path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
-    path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
-    path(f"{_ONE}/manifest", access_requests.Manifest.as_view(), name="manifest"),
-    path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),
-    path(f"{_ONE}/deny", access_requests.Deny.as_view(), name="deny"),
     *(route for module in _PLAIN for route in module.ACTS.routes()),
 ]
 
