@@ -629,6 +629,8 @@ _CONTROLS = bytes({*range(32)} - {10})
 _HIDDEN = "\x01"  # replaces an escaped character; no canonical line contains it
 #: How many forms of lines are stored, and how long these lines can be. An attacker can give each line another form.
 MAX_FORMS, LONGEST_LINE = 500, 16 << 10
+#: The same for patterns, which take much longer to make. A form gets one if it has this share of the lines of a block.
+MAX_PATTERNS, LONGEST_PATTERN, FREQUENT = 16, 4 << 10, 1 / 16
 
 
 #: The members of an entry that are needed: version, number, tenant, time, event, access request, subject, resource,
@@ -641,22 +643,70 @@ class Form(NamedTuple):
 
     version: int
     seq: int
+    #: The places of the texts. -1 is a text that is missing.
+    places: tuple[int, ...]
     texts: Callable[[Sequence[str | None]], tuple[Any, ...]]
+    is_practice: bool
+
+
+class Pattern(NamedTuple):
+    """Matches the lines of one form. `groups` are those of a row's members, in the order of a row.
+
+    It also matches more: escaped characters, and texts with a line break, which `rows_of` finds.
+    """
+
+    line: re.Pattern[str]
+    groups: tuple[int, ...]
     is_practice: bool
 
 
 #: By a line's outline and the names of its members. None if such a line must be parsed.
 _forms: dict[tuple[str, tuple[str, ...]], Form | None] = {}
+#: The patterns of frequent forms, by the same.
+_patterns: dict[tuple[str, tuple[str, ...]], Pattern] = {}
 
 
 def rows_of(text: str) -> list[Row] | None:
     """Return the rows of whole lines without control characters, or None unless each line is a canonical entry.
 
+    If a pattern matches a line without escaped characters, the line differs from a canonical one only in texts and
+    whole numbers, so it is canonical too. The other lines are divided (`divided`). None is no verdict: `check_block`
+    then judges line by line.
+    """
+    rows: list[Row | None] = []
+    others: list[str] = []
+    known, count = [*_patterns.values()], text.count("\n")
+    at, escaped = 0, text.find("\\")
+    while at < len(text):
+        for place, (pattern, groups, is_practice) in enumerate(known):
+            matched = pattern.match(text, at)
+            if matched and not at <= escaped < matched.end():
+                rows.append((*matched.group(*groups), is_practice))  # type: ignore[arg-type]  # nine groups
+                at = matched.end()
+                if place:
+                    # The next line probably has the same form.
+                    known.insert(0, known.pop(place))
+                break
+        else:
+            end = text.index("\n", at) + 1
+            others.append(text[at:end])
+            rows.append(None)
+            if len(others) > count * FREQUENT:
+                return divided(text)
+            at, escaped = end, text.find("\\", end)
+    found = iter((divided("".join(others)) if others else ()) or ())
+    whole = [next(found, None) if row is None else row for row in rows]
+    # With fewer rows than lines, a pattern has matched more than one line.
+    return whole if len(whole) == count and None not in whole else None  # type: ignore[return-value]
+
+
+def divided(text: str) -> list[Row] | None:
+    """Return the rows of whole lines without control characters, or None unless each line is a canonical entry.
+
     To parse a line and to write it again takes long. But most lines differ from an earlier line only in texts and whole
     numbers. If that line was canonical, they are canonical too. The outline of a line is all of it except its texts and
     numbers. Two lines have the same form if their outlines and the names of their members are equal. So only the first
-    line of each form is parsed. `are_expected` checks what can differ: version, number, tenant and time. None is no
-    verdict: `check_block` then judges line by line.
+    line of each form is parsed. `are_expected` checks what can differ: version, number, tenant and time.
     """
     lines = text.split("\n")[:-1]
     shown = _ESCAPED.sub(_HIDDEN, text) if "\\" in text else text
@@ -675,7 +725,7 @@ def rows_of(text: str) -> list[Row] | None:
         found: list[Any] = texts[text_at : text_at + width]
         form = _form(line, outline, names(found)) if is_short else None
         if form:
-            version, seq, members, is_practice = form
+            version, seq, _places, members, is_practice = form
             found.append(None)  # the place -1: a text that is missing
             rows.append((numbers[number_at + version], numbers[number_at + seq], *members(found), is_practice))
         elif row := _parsed_row(line):
@@ -685,7 +735,61 @@ def rows_of(text: str) -> list[Row] | None:
         text_at, number_at = text_at + width, number_at + depth
     # What is hidden must not make two members equal.
     is_hidden = shown is not text and any(type(each) is str and _HIDDEN in each for row in rows for each in row)
-    return None if is_hidden else rows
+    if is_hidden:
+        return None
+    if shown is text:
+        _learn_patterns(lines, outlines)
+    return rows
+
+
+def _learn_patterns(lines: Sequence[str], outlines: Sequence[str]) -> None:
+    """Make patterns of the frequent forms of these lines, which are canonical and have no escaped characters."""
+    for outline, count in Counter(outlines).most_common(MAX_PATTERNS):
+        if count < max(2, len(outlines) * FREQUENT) or len(_patterns) >= MAX_PATTERNS:
+            return
+        line = lines[outlines.index(outline)]
+        names_of = _outline(outline)[2] if len(line) <= LONGEST_PATTERN else None
+        if names_of is not None:
+            key = outline, names_of(line.split('"')[1::2])
+            form = _forms.get(key)
+            if form is not None and key not in _patterns:
+                _patterns[key] = _pattern_of(line, form)
+
+
+#: A text, and a number that is exact and is written in only one way. The text takes half the time if only one character
+#: is excluded.
+_ANY_TEXT, _ANY_NUMBER = '[^"]*+', "(?:0|-?[1-9][0-9]{0,14}+)"
+
+
+def _pattern_of(line: str, form: Form) -> Pattern:
+    """Return the pattern of all lines that have the form of this line. It captures what a row needs."""
+    parts: list[str] = []
+    members: list[int] = []  # of a row, in the order of the groups
+    number, of_numbers, pieces = 0, (form.version, form.seq), line.split('"')
+    for place, piece in enumerate(pieces):
+        if place % 2:
+            is_name, text = pieces[place + 1].startswith(":"), place // 2
+            member = len(of_numbers) + form.places.index(text) if text in form.places else -1
+            parts.append(f'"{re.escape(piece) if is_name else _captured(_ANY_TEXT, member, members)}"')
+            continue
+        for at, part in enumerate(_NUMBERS.split(piece)):
+            if at % 2:
+                member = of_numbers.index(number) if number in of_numbers else -1
+                parts.append(_captured(_ANY_NUMBER, member, members))
+                number += 1
+            else:
+                parts.append(re.escape(part))
+    # The last group never matches. It is a member that is missing.
+    found = re.compile("".join(parts) + r"\n(?:(?!)())?")
+    groups = tuple(members.index(member) + 1 if member in members else len(members) + 1 for member in range(9))
+    return Pattern(found, groups, form.is_practice)
+
+
+def _captured(pattern: str, member: int, members: list[int]) -> str:
+    if member < 0:
+        return pattern
+    members.append(member)
+    return f"({pattern})"
 
 
 @functools.lru_cache(MAX_FORMS)
@@ -722,8 +826,9 @@ def _learned(entry: dict[str, Any], outline: str, names: tuple[str, ...]) -> For
         return None
     needed = [("tenant",), ("at",), ("event",), ("access_request",), ("subject", "id")]
     needed += [("detail", "resource"), ("detail", "action")]
-    places = [texts.index(path) if path in texts else -1 for path in needed]
-    return Form(numbers.index(("v",)), numbers.index(("seq",)), operator.itemgetter(*places), _look(entry["detail"])[2])
+    places = tuple(texts.index(path) if path in texts else -1 for path in needed)
+    texts_of, is_practice = operator.itemgetter(*places), _look(entry["detail"])[2]
+    return Form(numbers.index(("v",)), numbers.index(("seq",)), places, texts_of, is_practice)
 
 
 def _tokens(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, tuple[str | int, ...]]]:

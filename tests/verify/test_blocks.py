@@ -257,28 +257,39 @@ def judged_alone(line: str) -> lv.Row | None:
     return str(found["v"]), str(found["seq"]), *members, lv._subject(found), *lv._look(found["detail"])
 
 
-def is_believed(line: str) -> bool:
-    """Return whether a line is good without being judged alone, after a good line whose form may be known."""
-    good, raw = of_form(), line.encode()
-    rows = lv.rows_of(f"{good}\n{line}\n") if raw == raw.translate(None, lv._CONTROLS) else None
-    if rows is None or rows[1][0] != "1" or not lv._INSTANT.fullmatch(rows[1][3]):
+@pytest.fixture(params=["divided", "matched"])
+def good(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A line whose form is known. Its text has escaped characters, or the form has a pattern."""
+    monkeypatch.setattr(lv, "_forms", {})
+    monkeypatch.setattr(lv, "_patterns", {})
+    is_matched = request.param == "matched"
+    found = of_form(detail={**DETAIL, "f": {"g": "“z”", "h": -7}}) if is_matched else of_form()
+    assert lv.rows_of(f"{found}\n" * 2)
+    assert len(lv._patterns) == is_matched
+    return found
+
+
+def is_believed(line: str, good: str) -> bool:
+    """Return whether a line is good without being judged alone, after good lines whose form is known."""
+    raw, before = line.encode(), 20
+    rows = lv.rows_of(f"{good}\n" * before + f"{line}\n") if raw == raw.translate(None, lv._CONTROLS) else None
+    if rows is None or rows[-1][0] != "1" or not lv._INSTANT.fullmatch(rows[-1][3]):
         return False
     known = [(*row[:-2], row[-2] if row[-2] in lv._ACTIONS else "", row[-1]) for row in rows]
-    assert known == [judged_alone(good), judged_alone(line)], line
+    assert known == [judged_alone(good)] * before + [judged_alone(line)], line
     return True
 
 
-def test_a_line_of_a_known_form_is_good_only_if_it_is_good_alone() -> None:
-    good = of_form()
+def test_a_line_of_a_known_form_is_good_only_if_it_is_good_alone(good: str) -> None:
     assert {good.count(old) for old, _new in CHANGES} == {1}
-    believed = [new for old, new in CHANGES if is_believed(good.replace(old, new))]
+    believed = [new for old, new in CHANGES if is_believed(good.replace(old, new), good)]
     assert '"b":-12' in believed
     assert '"a":"\\u001f"' in believed
     assert len(believed) < len(CHANGES) / 2
 
 
-def test_any_change_of_characters_is_believed_only_if_the_line_is_good_alone() -> None:
-    dice, good, signs = random.Random(8), of_form(), '"\\,:{}[]0123456789-+.eE nutrfalsebx\n\x01“'
+def test_any_change_of_characters_is_believed_only_if_the_line_is_good_alone(good: str) -> None:
+    dice, signs = random.Random(8), '"\\,:{}[]0123456789-+.eE nutrfalsebx\n\x01“'
     good_ones = 0
     for _ in range(6_000):
         line = list(good)
@@ -287,8 +298,48 @@ def test_any_change_of_characters_is_believed_only_if_the_line_is_good_alone() -
             line[at : at + dice.randrange(3)] = [dice.choice(signs) for _ in range(dice.randrange(3))]
         changed = "".join(line)
         if "\n" not in changed:
-            good_ones += is_believed(changed)
+            good_ones += is_believed(changed, good)
     assert good_ones > 100
+
+
+def test_a_text_with_a_line_break_is_never_a_part_of_two_lines(good: str) -> None:
+    """A pattern would match both lines as one."""
+    broken = good.replace('"a":"x"', '"a":"x\ny"')
+    assert lv.rows_of(f"{good}\n{broken}\n") is None
+    assert lv.rows_of(f"{good}\n" * 40 + f"{broken}\n") is None
+
+
+def test_lines_between_those_of_a_pattern_stay_in_their_places(good: str) -> None:
+    other = of_form(event="ticket.closed", detail={"a": "\n"})
+    lines = [good] * 50
+    lines[17] = lines[33] = other
+    rows = lv.rows_of("\n".join([*lines, ""]))
+    assert rows is not None
+    assert [place for place, row in enumerate(rows) if row[4] == "ticket.closed"] == [17, 33]
+
+
+def test_lines_of_frequent_forms_are_not_divided(good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    divided = lv.divided
+
+    def counting(text: str) -> list[lv.Row] | None:
+        counts.append(text.count("\n"))
+        return divided(text)
+
+    monkeypatch.setattr(lv, "divided", counting)
+    assert len(lv.rows_of(f"{good}\n" * 50) or ()) == 50
+    assert counts == ([] if lv._patterns else [50])
+
+
+def test_few_patterns_are_made_and_only_of_short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lv, "_forms", {})
+    monkeypatch.setattr(lv, "_patterns", {})
+    long = of_form(detail={"n": "x" * lv.LONGEST_PATTERN})
+    assert lv.rows_of(f"{long}\n" * 2)
+    assert not lv._patterns
+    for number in range(2 * lv.MAX_PATTERNS):
+        assert lv.rows_of(f"{of_form(detail={f'n{number}': 1})}\n" * 2)
+    assert len(lv._patterns) == lv.MAX_PATTERNS
 
 
 def test_two_members_with_other_escaped_characters_are_not_the_same() -> None:
@@ -308,6 +359,7 @@ def test_names_with_other_escaped_characters_can_have_another_order() -> None:
 
 def test_only_the_first_line_of_each_form_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lv, "_forms", {})
+    monkeypatch.setattr(lv, "_patterns", {})
     parsed: list[str] = []
     real = lv._parsed_row
 
@@ -334,6 +386,7 @@ def test_few_forms_are_stored_and_only_of_short_lines(
             expected = line_by_line(path)
             with monkeypatch.context() as patch:
                 patch.setattr(lv, "_forms", {})
+                patch.setattr(lv, "_patterns", {})
                 for name, value in limits.items():
                     patch.setattr(lv, name, value)
                 assert judged(path) == expected
