@@ -76,6 +76,11 @@ def _address(name: Any, args: tuple[Any, ...], application: str | None, _prefix:
     return reverse(name, args=args, current_app=application)
 
 
+def places() -> tuple[Any, ...]:
+    """Return what the addresses in a page depend on. They are the same in all calls of one installation."""
+    return get_script_prefix(), get_urlconf(), settings.STATIC_URL, settings.STORAGES["staticfiles"]["BACKEND"]
+
+
 @register.tag
 def url(parser: Parser, token: Token) -> Url:
     made = djangos(parser, token)

@@ -22,6 +22,7 @@ from requests_app.templatetags.lockbox import (
     visible_line,
     when,
 )
+from requests_app.templatetags.once import tokens
 from requests_app.words.skeletons import filled
 
 register = template.Library()
@@ -118,6 +119,88 @@ def listed_ticket(context: Context, ticket: Any, with_tenant: bool = False) -> S
         "changed": when(context, ticket.changed_at),
     }
     return filled("tickets/_row.html", values, with_tenant=with_tenant, is_high=is_high, has_assignee=ticket.assignee)
+
+
+@register.simple_tag(takes_context=True)
+def queue_row(context: Context, line: Any) -> SafeString:
+    """`{% queue_row line %}`: an access request that waits for the reader, a provider approver."""
+    row = line.row
+    values = {
+        "deadline": deadline(context, row.decide_by, row.state_changed_at),
+        "tenant": visible_line(row.tenant.name),
+        # Another tenant can have a name that looks the same.
+        "slug": row.tenant.slug,
+        "practice": practice_badge(row),
+        "level": level_badge(row),
+        "act": visible_line(line.act),
+        "duration": duration(row.window_for),
+        "service": visible_line(row.service.name),
+        "reason": visible_line(line.reason),
+        "ticket": row.ticket.reference if row.ticket else "",
+        "title": visible_line(row.ticket.title) if row.ticket else row.get_reason_kind_display(),
+        "who": visible_line(row.requested_by.name),
+        "last": relative(context, line.last_here),
+        "url": address_of("web:access_request", row.pk),
+        "reference": row.reference,
+    }
+    return filled("home/_queue_row.html", values, has_ticket=row.ticket, has_last=line.last_here)
+
+
+@register.simple_tag(takes_context=True)
+def live_window(context: Context, window: Any, close_label: str = "", back: str = "") -> SafeString:
+    """`{% live_window window %}`: an open window with its live list. `back` is the page after closing it."""
+    line = window.line
+    row, grant = line.row, line.grant
+    values = {
+        "id": window.name,
+        "heading": window.heading,
+        "deadline": deadline(context, grant.closes_at, grant.opens_at, kind="window"),
+        "poll_url": window.poll_url,
+        "items": live_items(
+            context,
+            window.looks,
+            enforced_by=row.enforced_by,
+            has_gate=row.has_gate,
+            seen=window.seen,
+            silence=window.silence,
+        ),
+        "tokens": tokens(context) if line.close_url else "",
+        "close_url": line.close_url,
+        "close_label": close_label or line.close_words,
+        "back": back,
+    }
+    return filled("components/_live.html", values, polls=window.poll_url, closes=line.close_url, has_back=back)
+
+
+@register.simple_tag(takes_context=True)
+def live_items(
+    context: Any, accesses: Any, enforced_by: str = "", has_gate: bool = False, seen: str = "", silence: Any = None
+) -> SafeString:
+    """`{% live_items accesses %}`: the accesses in a window, newest first, or the sentence that nothing was opened.
+
+    `enforced_by` is the application that enforces the window, and `has_gate` says whether it is a web tool behind a
+    gate. The page sends `seen` back when it asks again. `silence` says since when the application has not reported.
+    """
+    values = {
+        "seen": seen,
+        "application": visible_line(enforced_by),
+        "since": when(context, silence.since) if silence else "",
+        "items": SafeString("".join([_live_item(context, access) for access in accesses])),
+    }
+    flags = {"has_gate": has_gate, "is_elsewhere": enforced_by, "is_silent": silence}
+    is_gate = silence is not None and silence.is_gate
+    return filled("components/_live_items.html", values, has_seen=seen, has_items=accesses, is_gate=is_gate, **flags)
+
+
+def _live_item(context: Any, access: dict[str, Any]) -> SafeString:
+    resource, item = access["resource"], access["item"]
+    values = {
+        "at": when(context, access["at"]),
+        "words": visible_line(access["words"]),
+        "item": visible_line(item),
+        "resource": visible_line(getattr(resource, "name", "") or resource),
+    }
+    return filled("components/_live_item.html", values, has_item=item, has_resource=resource)
 
 
 def _of_ticket(ticket: Any, with_tenant: bool) -> dict[str, Any]:

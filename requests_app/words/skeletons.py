@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from html import escape
+from typing import Any, cast
 
 from django.template.loader import get_template
 from django.utils.html import conditional_escape
@@ -35,20 +36,35 @@ class Skeleton:
     def fill(self, values: Mapping[str, Any]) -> SafeString:
         """Return the HTML with a value in each slot. A value is escaped, unless it is marked as safe."""
         parts = list(self._parts)
-        found = [values[name] for name in self._parts[1::2]]
-        parts[1::2] = [each if type(each) is SafeString else conditional_escape(each) for each in found]
+        parts[1::2] = [_escaped(values[name]) for name in self._parts[1::2]]
         return mark_safe("".join(parts))  # noqa: S308 - the template's own HTML, and escaped values
 
 
-def skeleton(template: str, slots: tuple[str, ...], flags: frozenset[str] = frozenset()) -> Skeleton:
-    return _skeleton(template, slots, flags, get_language())
+def _escaped(value: object) -> str:
+    kind = type(value)
+    if kind is SafeString:
+        return cast(SafeString, value)
+    # This is what conditional_escape() does with a text, after it has looked for other kinds.
+    return escape(cast(str, value)) if kind is str else conditional_escape(cast(Any, value))
+
+
+def skeleton(
+    template: str, slots: tuple[str, ...], flags: frozenset[str] = frozenset(), place: tuple[Any, ...] = ()
+) -> Skeleton:
+    return _skeleton(template, slots, flags, place, get_language())
 
 
 @lru_cache(maxsize=512)
-def _skeleton(template: str, slots: tuple[str, ...], flags: frozenset[str], _language: str | None) -> Skeleton:
+def _skeleton(
+    template: str, slots: tuple[str, ...], flags: frozenset[str], _place: tuple[Any, ...], _language: str | None
+) -> Skeleton:
     return Skeleton(template, slots, flags)
 
 
-def filled(template: str, values: Mapping[str, Any], **flags: object) -> SafeString:
-    """Return the template's HTML with these values. The flags that are true belong to the skeleton."""
-    return skeleton(template, tuple(values), frozenset(name for name, flag in flags.items() if flag)).fill(values)
+def filled(template: str, values: Mapping[str, Any], *, place: tuple[Any, ...] = (), **flags: object) -> SafeString:
+    """Return the template's HTML with these values. The flags that are true belong to the skeleton.
+
+    If the template itself has addresses, `place` is what they depend on (`addresses.places`).
+    """
+    names = frozenset([name for name, flag in flags.items() if flag])
+    return skeleton(template, tuple(values), names, place).fill(values)

@@ -166,6 +166,33 @@ def test_the_rows_of_a_list_are_filled_in(cast: Cast, name: str, monkeypatch: py
 
 
 @pytest.mark.django_db
+def test_what_is_around_a_page_is_filled_in_for_each_person(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No person gets a name, an address, a token or a nonce of another one."""
+    names = ("ada", "frida", "pat")
+    clients = {name: signed_in(cast, name) for name in names}
+    for client in clients.values():
+        client.get("/limits/")
+    monkeypatch.setattr(skeletons, "get_template", None)
+    pages = {name: client.get("/limits/").content.decode() for name, client in clients.items()}
+    for name, page in pages.items():
+        assert [other for other in names if cast.people[other].email in page] == [name]
+        assert [other for other in names if f">{cast.people[other].name}<" in page] == [name]
+    for secret in ('name="once" value="([^"]+)"', 'nonce="([^"]+)"', 'name="csrfmiddlewaretoken" value="([^"]+)"'):
+        found = [set(re.findall(secret, page)) for page in pages.values()]
+        assert all(found), secret
+        assert len(set.union(*found)) == sum(map(len, found)), secret
+
+
+@pytest.mark.django_db
+def test_no_two_forms_of_the_menu_have_the_same_token(cast: Cast) -> None:
+    page = signed_in(cast, "ada").get("/limits/").content.decode()
+    forms = re.findall("<form.*?</form>", page, re.DOTALL)
+    once = [re.findall('name="once" value="([^"]+)"', form) for form in forms]
+    assert [len(found) for found in once] == [1, 1]
+    assert once[0] != once[1]
+
+
+@pytest.mark.django_db
 def test_the_address_of_a_file_is_made_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     client = signed_in(cast, "ada")
     first = re.findall('href="[^"]*[.]css"', client.get("/").content.decode())

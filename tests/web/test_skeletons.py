@@ -18,7 +18,7 @@ from requests_app.doors.web._log_rows import SLOTS
 from requests_app.words import skeletons
 from requests_app.words.skeletons import skeleton
 from tests.cast import Cast
-from tests.web.pages import signed_in
+from tests.web.pages import look, signed_in
 
 VALUES = {name: f'<{name}>&"' for name in SLOTS}
 
@@ -88,9 +88,11 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
     """The skeletons that pages need for access requests and tickets in several states."""
     found, plain = set[Made](), skeletons.skeleton
 
-    def skeleton_(template: str, slots: tuple[str, ...], flags: frozenset[str] = frozenset()) -> Any:
+    def skeleton_(
+        template: str, slots: tuple[str, ...], flags: frozenset[str] = frozenset(), place: tuple[Any, ...] = ()
+    ) -> Any:
         found.add((template, slots, flags))
-        return plain(template, slots, flags)
+        return plain(template, slots, flags, place)
 
     for module in (skeletons, _log_rows):
         monkeypatch.setattr(module, "skeleton", skeleton_)
@@ -98,7 +100,7 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
     operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
     cast.submitted()
     cast.confirmed(ticket=ticket)
-    cast.opened()
+    look(cast, cast.opened(), "1.mail")
     operations.deny_as_provider(cast.submitted().pk, actor=cast.as_("pat"), note="This is not needed.")
     for who in ("ada", "mia", "priya", "pat", "otto"):
         for page in (
@@ -116,7 +118,17 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
 FLAGS: dict[str, set[str]] = {
     "access_requests/_row.html": {"with_tenant", "is_mine", "is_open", "has_turn", "has_again"},
     "components/_deadline.html": {"is_window", "is_token", "over", "is_past", "is_soon", "has_bar"},
+    "components/_footer.html": {"has_times"},
+    "components/_header.html": {"has_parties", "has_tenant", "has_items"},
+    "components/_live.html": {"closes", "has_back", "polls"},
+    "components/_live_item.html": {"has_item", "has_resource"},
+    "components/_live_items.html": {"has_seen", "is_silent", "is_gate", "has_items", "has_gate", "is_elsewhere"},
+    "components/_nav_item.html": {"is_current", "has_count"},
+    "components/_page_files.html": {"has_nonce"},
+    "components/_page_start.html": {"has_now"},
+    "components/_person_menu.html": {"has_roles", "is_light", "is_dark"},
     "home/_own_row.html": set(),
+    "home/_queue_row.html": {"has_ticket", "has_last"},
     "home/_ticket_row.html": {"with_tenant"},
     "home/_waiting_row.html": {"with_tenant"},
     "log/_row.html": {

@@ -305,8 +305,11 @@ def test_pages_of_last_resort_need_no_context() -> None:
 
 
 def test_an_open_window_says_that_nothing_was_opened() -> None:
-    context = {"now": NOW, "heading": "Open now", "accesses": [], "close_url": "/x", "close_label": "Close now"}
-    html = render_to_string("components/_live.html", context)
+    row = SimpleNamespace(enforced_by="", has_gate=False)
+    grant = SimpleNamespace(opens_at=NOW, closes_at=NOW)
+    line = SimpleNamespace(row=row, grant=grant, close_url="/x", close_words="Close now")
+    window = SimpleNamespace(line=line, name="x", heading="Open now", looks=[], seen="", silence=None, poll_url="")
+    html = show("{% load rows %}{% live_window window %}", window=window)
     assert "Nothing has been opened so far." in html
     assert "Close now" in html
 

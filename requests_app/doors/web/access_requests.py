@@ -12,7 +12,6 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.urls import path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -48,6 +47,7 @@ from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.models.scoping import PRACTICE_PREFIX
 from requests_app.queries import access, guards, inbox, restored, review
 from requests_app.queries.practice import next_in_trial
+from requests_app.templatetags.rows import live_items
 from requests_app.words import sentences
 
 #: htmx stops polling at this status.
@@ -308,15 +308,15 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
     seen = newest(looks, since)
     if is_open and request.GET.get("seen") == seen:
         return HttpResponse(status=204)
-    context = {
-        "accesses": look_lines(looks, enforced_by=row.enforced_by),
-        "seen": seen,
-        "silence": since,
-        "enforced_by": row.enforced_by,
-        "has_gate": row.has_gate,
-        "now": at,
-    }
-    response = HttpResponse(render_to_string("components/_live_items.html", context))
+    shown = live_items(
+        {"now": at},
+        look_lines(looks, enforced_by=row.enforced_by),
+        enforced_by=row.enforced_by,
+        has_gate=row.has_gate,
+        seen=seen,
+        silence=since,
+    )
+    response = HttpResponse(shown)
     if not is_open:
         # The rest of the page still shows an open window with its close button, so the page must be loaded again.
         response.status_code = STOP_POLLING
