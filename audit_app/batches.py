@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import UTC
 from functools import lru_cache
 from operator import itemgetter, le
 from typing import Any, NamedTuple, NoReturn
@@ -67,6 +68,11 @@ _READ = {
     "sqlite": "SELECT seq, at, " + _PLAIN.format(actor="actor_id", request="correlation_id") + _RANGE,
 }
 _BODIES = f"SELECT seq, canonical, leaf_hash{_RANGE}"
+#: The columns from which a bundle and its timelines are made.
+EXPORTED = (
+    "id", "seq", "at", "event", "actor_name", "subject_type", "subject_id", "correlation_id", "canonical", "leaf_hash",
+)  # fmt: skip
+_EXPORTED = f"SELECT {', '.join(EXPORTED)}{_RANGE}"
 
 
 def read(tenant_id: UUID, start: int, end: int) -> StoredBatch:
@@ -89,6 +95,14 @@ def bodies(tenant_id: UUID, start: int, end: int) -> list[tuple[int, bytes, byte
     return _rows(_BODIES, tenant_id, start, end)
 
 
+def exported(tenant_id: UUID, start: int, end: int) -> list[AuditEntry]:
+    """Return the entries with numbers from `start` to `end`, in order. Other columns than EXPORTED are read later."""
+    rows = _rows(_EXPORTED, tenant_id, start, end)
+    if connection.vendor == "sqlite":
+        rows = [(*row[:2], row[2].replace(tzinfo=UTC), *row[3:7], _id(row[7]), *row[8:]) for row in rows]
+    return [AuditEntry.from_db(connection.alias, EXPORTED, row) for row in rows]
+
+
 def _rows(statement: str, tenant_id: UUID, start: int, end: int) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -96,6 +110,11 @@ def _rows(statement: str, tenant_id: UUID, start: int, end: int) -> list[tuple[A
             cursor.cursor.format = Format.BINARY
         cursor.execute(statement, [_TENANT.get_db_prep_value(tenant_id, connection), start, end])
         return list(cursor.fetchall())
+
+
+@lru_cache(maxsize=4096)
+def _id(stored: str | None) -> UUID | None:
+    return UUID(stored) if stored else None
 
 
 @lru_cache(maxsize=4096)

@@ -24,10 +24,6 @@ from audit_app.tree import BadProof
 
 LOG, PERIOD, ACCESS_REQUEST = "log", "period", "access_request"
 BATCH = 1000
-#: The columns from which a bundle and its timelines are made.
-_EXPORTED = (
-    "seq", "at", "event", "actor_name", "subject_type", "subject_id", "correlation_id", "canonical", "leaf_hash",
-)  # fmt: skip
 #: The files of a shard with more entries than this may exceed 2 GiB, and then need the ZIP64 format.
 _BIG = 20_000
 
@@ -139,8 +135,8 @@ class BundledShard:
         With LIMIT in place of a range, PostgreSQL expects fewer rows than there are. For each page, it then reads the
         whole table and sorts it.
         """
-        for start in range(self.start, self.end, BATCH):
-            yield list(self._rows(start, min(start + BATCH, self.end)))
+        for first in range(self.first_seq + self.start, self.first_seq + self.end, BATCH):
+            yield stored.exported(self.tenant_id, first, min(first + BATCH, self.first_seq + self.end))
 
     def _merged(self) -> Iterator[list[AuditEntry]]:
         rows = merge(*map(_paged, self.sources()), key=lambda entry: entry.seq)
@@ -167,7 +163,7 @@ class BundledShard:
     def _rows(self, start: int, end: int) -> QuerySet[AuditEntry]:
         first, end = self.first_seq + start, self.first_seq + end
         rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=first, seq__lt=end).order_by("seq")
-        return rows.only(*_EXPORTED)
+        return rows.only(*stored.EXPORTED)
 
     def _pruned_to(self, head: ChainHead) -> int:
         return min(max(head.pruned_to - self.first_seq, 0), self.size)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from audit_app import batches, canonical, checkpoints, evidence, recorder, tree, verify
 from audit_app.bundle_selection import EvidenceScope
@@ -236,6 +237,22 @@ def test_each_page_of_evidence_is_a_range_of_numbers() -> None:
     for _sql, params in pages:
         first, end = sorted(each for each in params if isinstance(each, int))
         assert end - first <= 1000
+
+
+def test_entries_for_a_timeline_are_the_rows_that_django_would_read() -> None:
+    varied(20)
+    rows = AuditEntry.objects.filter(tenant_id=TENANT, seq__gte=3, seq__lt=17).order_by("seq").only(*batches.EXPORTED)
+
+    def columns(row: AuditEntry) -> dict[str, Any]:
+        found = {**vars(row), "_state": vars(row._state), "canonical": bytes(row.canonical)}
+        return found | {"leaf_hash": bytes(row.leaf_hash), "at": (row.at, row.at.utcoffset())}
+
+    with CaptureQueriesContext(connection) as queries:
+        found = batches.exported(TENANT, 3, 17)
+        assert len(found) == 14
+    assert len(queries) == 1
+    assert [columns(row) for row in found] == [columns(row) for row in rows]
+    assert found[0].door == "pages"
 
 
 @pytest.mark.parametrize("start", [0, 1, 2, 3, 5, 8, 100, 256, 1000])

@@ -34,7 +34,10 @@ def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
     declared = EVENTS.get(event)
     if not actor or declared is None:
         return BY_NAME
-    return next((words for applies, words in declared.variants if applies(detail, actor)), declared.sentence)
+    for applies, words in declared.variants:
+        if applies(detail, actor):
+            return words
+    return declared.sentence
 
 
 def tried(action: str) -> str:

@@ -132,7 +132,7 @@ def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosit
     raw = bytes(entry.canonical)
     record = _read(raw)
     actor, detail = _dict(record, "actor"), _dict(record, "detail")
-    words = _words_of(entry, record, tenant, about, at)
+    words = _words_of(entry, record, tenant, about, at, get_language())
     return ShownEntry(
         row=entry,
         sentence=words.sentence(),
@@ -149,17 +149,25 @@ def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosit
     )
 
 
-def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
-    """Return an entry's sentence and its comment, for pages other than the log's page."""
+def sentence_of(
+    entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime, language: str | None = None
+) -> tuple[SafeString, str]:
+    """Return an entry's sentence and its comment, for pages other than the log's page.
+
+    A caller with many entries names the present language, which Django needs long to find.
+    """
     record = _read(bytes(entry.canonical))
-    return _words_of(entry, record, tenant, about, at).sentence(), _str(_dict(record, "detail"), "comment")
+    words = _words_of(entry, record, tenant, about, at, language or get_language())
+    return words.sentence(), _str(words.detail, "comment")
 
 
-def _words_of(entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime) -> _Words:
+def _words_of(
+    entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime, language: str | None
+) -> _Words:
     ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
     request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
     actor, detail = _dict(record, "actor"), _dict(record, "detail")
-    return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
+    return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at, language=language)
 
 
 class _Words:
@@ -178,10 +186,11 @@ class _Words:
         request: str,
         ticket: str,
         at: dt.datetime,
+        language: str | None,
     ) -> None:
         self.entry, self.actor, self.detail, self._tenant, self.at = entry, actor, detail, tenant, at
         self.request_reference, self.ticket_reference = request, ticket
-        self._language = get_language()
+        self._language = language
 
     def sentence(self) -> SafeString:
         """Return the sentence for the entry as HTML, with names in place of the placeholders.
@@ -189,17 +198,17 @@ class _Words:
         An unknown event is shown by its name.
         """
         pattern, names = _pattern(pattern_for(self.entry.event, self.detail, self.actor), self._language)
-        values = {name: conditional_escape(self._value(name)) for name in names}
         # As format_html does, but without looking for texts that are translated later: no value is one.
-        text = SafeString(pattern.format(**values)) if names else escape(pattern)
+        text = SafeString(pattern.format_map({name: self._value(name) for name in names})) if names else escape(pattern)
         if sha := self.detail.get("import_sha"):
             text = format_html(_("{sentence}, with an import (SHA-256 of the file: {sha})"), sentence=text, sha=sha)
         if self.detail.get("practice") is True:
             text = format_html(_("Practice: {sentence}"), sentence=text)
         return format_html("{}. {}", text, self.signed) if self.signed else text
 
-    def _value(self, name: str) -> Any:
-        return getattr(self, name) if name in _PROPERTIES else self._plain(name)
+    def _value(self, name: str) -> SafeString:
+        value = getattr(self, name) if name in _PROPERTIES else self._plain(name)
+        return value if type(value) is SafeString else conditional_escape(value)
 
     def _plain(self, name: str) -> SafeString:
         return _text.visible_single(_str(self.detail, name))
@@ -537,10 +546,14 @@ def _days(n: object) -> str:
     return ngettext("%(n)s day", "%(n)s days", n) % {"n": grouped(n)}
 
 
+#: As json.loads, which first asks what it got.
+_decoded = json.JSONDecoder().decode
+
+
 def _read(raw: bytes) -> dict[str, Any]:
     """Return the record, or {} if the bytes can't be read. So a manipulated log can still be shown."""
     try:
-        record = json.loads(raw.decode(errors="surrogatepass"))
+        record = _decoded(raw.decode(errors="surrogatepass"))
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

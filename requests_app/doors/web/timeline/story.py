@@ -19,10 +19,11 @@ from django.utils.formats import number_format
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from audit_app import canonical, notes
+from audit_app import notes
+from audit_app.batches import leaves_of
 from audit_app.bundle_selection import ACCESS_REQUEST, PERIOD, BundledShard
 from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry
@@ -347,26 +348,30 @@ class Story:
             yield from self._lines_of(batch)
 
     def _lines_of(self, entries: list[AuditEntry]) -> list[Line]:
-        about = queries.about(entries, actor=self._actor)
-        return [self._line(entry, about) for entry in entries]
+        about, language = queries.about(entries, actor=self._actor), get_language()
+        leaves = leaves_of([bytes(entry.canonical) for entry in entries])
+        return [self._line(entry, leaf, about, language) for entry, leaf in zip(entries, leaves, strict=True)]
 
-    def _line(self, entry: AuditEntry, about: queries.About) -> Line:
-        sentence, comment = sentence_of(entry, tenant=self.subject.tenant, about=about, at=self.at)
-        part, body, leaf = self._part(entry.seq), bytes(entry.canonical), bytes(entry.leaf_hash)
+    def _line(self, entry: AuditEntry, computed: bytes, about: queries.About, language: str | None) -> Line:
+        sentence, comment = sentence_of(entry, tenant=self.subject.tenant, about=about, at=self.at, language=language)
+        request, leaf = entry.correlation_id, bytes(entry.leaf_hash)
+        shard, first_seq = next(each for each in self._firsts if entry.seq >= each[1])
         return Line(
-            shard=part.shard,
-            number=entry.seq - part.first_seq,
-            at=entry.at,
-            event=entry.event,
-            html=SafeString(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,
-            comment=comment,
-            reference=about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else "",
-            leaf=leaf.hex(),
-            is_intact=canonical.leaf_hash(body) == leaf,
+            shard,
+            entry.seq - first_seq,
+            entry.at,
+            entry.event,
+            SafeString(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,
+            comment,
+            about.access_requests.get(request, "") if request else "",
+            leaf.hex(),
+            computed == leaf,
         )
 
-    def _part(self, seq: int) -> BundledShard:
-        return next(part for part in reversed(self.prepared.parts) if seq >= part.first_seq)
+    @cached_property
+    def _firsts(self) -> list[tuple[int, int]]:
+        """Each shard and its first number, the newest shard first."""
+        return [(part.shard, part.first_seq) for part in reversed(self.prepared.parts)]
 
 
 # --- Words -----------------------------------------------------------------------------------------------
