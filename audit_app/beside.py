@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Field, JSONField, Model
 
 #: From this number of rows on, each column is one array, or one value if all rows have the same. Fewer rows are one
@@ -18,6 +18,17 @@ from django.db.models import Field, JSONField, Model
 #: allowed for a role with row-level security.
 ARRAYS_FROM = 100
 SKIPPING = " ON CONFLICT DO NOTHING"
+
+
+class NotUpdated(DatabaseError):
+    """A row that was to be updated is not there, or is hidden. Nothing of the caller's transaction is stored."""
+
+
+def require_updated(found: int, expected: int) -> None:
+    """Raise NotUpdated unless exactly so many rows were updated. The caller can't commit what it has done so far."""
+    if found != expected:
+        transaction.set_rollback(True)
+        raise NotUpdated(f"{found} of {expected} rows were updated")
 
 
 class Changed:
@@ -29,6 +40,10 @@ class Changed:
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(str(_field(self.model, name).column) for name in self.names)
+
+    @property
+    def count(self) -> int:
+        return len({row.pk for row in self.rows})
 
     def together(self) -> tuple[str, list[Any]]:
         """Return one statement for all rows, and its values."""
@@ -52,6 +67,7 @@ class Changed:
         statement, values = self.alone()
         with connection.cursor() as cursor:
             cursor.executemany(statement, values)
+            require_updated(cursor.rowcount, len(values))
 
 
 def merged(changes: Iterable[Changed]) -> list[Changed]:
@@ -82,7 +98,10 @@ class Beside:
         return [*changed, *new]
 
     def before(self, entry: str) -> str:
-        """Return the statement of an entry, which begins with WITH, with those of the rows before it."""
+        """Return the statement of an entry with those of the rows before it. It inserts no entry if a row is missing.
+
+        The entry's statement must begin with WITH, and end with a condition.
+        """
         changed = tuple((change.model, change.columns) for change in self.changed)
         return _one_beside(entry, changed, tuple(map(type, self.rows)), tuple(map(type, self.once)))
 
@@ -108,10 +127,11 @@ def _one_beside(
     models: tuple[type[Model], ...],
     once: tuple[type[Model], ...],
 ) -> str:
-    updates = [_updated(model, columns) for model, columns in changed]
+    updates = [f"changed_{number} AS ({_updated(*each)} RETURNING 1)" for number, each in enumerate(changed)]
     inserts = [_one_row(model) for model in models] + [_one_row(model) + SKIPPING for model in once]
-    parts = ", ".join(f"beside_{number} AS ({each})" for number, each in enumerate([*updates, *inserts]))
-    return entry.replace("WITH ", f"WITH {parts}, ", 1)
+    parts = ", ".join([*updates, *(f"beside_{number} AS ({each})" for number, each in enumerate(inserts))])
+    conditions = "".join(f" AND (SELECT count(*) FROM changed_{number}) = 1" for number in range(len(changed)))  # noqa: S608 - a number
+    return entry.replace("WITH ", f"WITH {parts}, ", 1) + conditions
 
 
 @cache
@@ -156,21 +176,49 @@ def _source(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[
         table = model._meta.db_table
         source = f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{table}, %s::json)"  # noqa: S608 - names of the model
         return source, [_document(rows, columns)]
-    selected, arrays, same, lists = [], [], [], []
-    for column, values in zip(columns, zip(*map(attrgetter(*columns), rows), strict=True), strict=True):
+    lists = [
+        [None if each is None else json.dumps(each) for each in values]
+        if isinstance(_by_column(model)[column], JSONField)
+        else list(values)
+        for column, values in zip(columns, zip(*map(attrgetter(*columns), rows), strict=True), strict=True)
+    ]
+    constant = _constant(model, columns, lists)
+    selected, arrays, same, differing = [], [], [], []
+    for column, values in zip(columns, lists, strict=True):
         field = _by_column(model)[column]
-        first, is_json = values[0], isinstance(field, JSONField)
-        if len(values) > 1 and first == values[-1] and values.count(first) == len(values):
+        is_json = isinstance(field, JSONField)
+        if column in constant:
             selected.append(f"%s::{type_of(field)} AS {column}")
-            same.append(field.get_db_prep_save(first, connection))
+            same.append(field.get_db_prep_save(getattr(rows[0], column), connection))
             continue
         selected.append(f"new.{column}::jsonb" if is_json else f"new.{column}")
         arrays.append((column, "text" if is_json else type_of(field)))
-        lists.append([None if each is None else json.dumps(each) for each in values] if is_json else list(values))
+        differing.append(values)
     marks = ", ".join(f"%b::{kind}[]" for _column, kind in arrays)
     names = ", ".join(column for column, _kind in arrays)
     source = f"SELECT {', '.join(selected)} FROM unnest({marks}) AS new({names})"  # noqa: S608 - names of the model
-    return source, [*same, *lists]
+    return source, [*same, *differing]
+
+
+#: The columns that had one value in all rows of every statement so far, by the model and the columns of the statement.
+_CONSTANT: dict[tuple[type[Model], tuple[str, ...]], frozenset[str]] = {}
+
+
+def _constant(model: type[Model], columns: tuple[str, ...], lists: Sequence[list[Any]]) -> frozenset[str]:
+    """Return the columns that are sent as one value, because all rows have it. JSON is compared as text.
+
+    A column whose values once differed is never one of them again. Otherwise each combination of columns would be
+    another statement, which every connection prepares.
+    """
+    if len(lists[0]) == 1:
+        return frozenset()
+    now = frozenset(
+        column
+        for column, values in zip(columns, lists, strict=True)
+        if values[0] == values[-1] and values.count(values[0]) == len(values)
+    )
+    found = _CONSTANT[model, columns] = _CONSTANT.get((model, columns), now) & now
+    return found
 
 
 def type_of(field: Field[Any, Any]) -> str:

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.db.models.base import ModelState
 
 from audit_app import canonical
-from audit_app.beside import SKIPPING, Beside, Changed, columns_of, insert, inserted, type_of
+from audit_app.beside import SKIPPING, Beside, Changed, columns_of, insert, inserted, require_updated, type_of
 from audit_app.models import AuditEntry, ChainHead
 
 
@@ -126,10 +126,12 @@ _VALUES = attrgetter(*_COLUMNS)
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
 #: One entry and its head in one statement, which nearly every act writes. The text is fixed, because building it from
-#: the model took longer than running it.
+#: the model took longer than running it. Without the head, no entry is inserted.
 _ONE = f"""
-    WITH head AS (UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s)
-    INSERT INTO {_INTO} VALUES ({", ".join(["%s"] * len(_COLUMNS))})
+    WITH head AS (
+        UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s RETURNING 1
+    )
+    INSERT INTO {_INTO} SELECT {", ".join(["%s"] * len(_COLUMNS))} WHERE (SELECT count(*) FROM head) = 1
 """  # noqa: S608 - names of the models
 _ADD = f"INSERT INTO {_INTO} VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608 - names of the models
 
@@ -153,6 +155,7 @@ def _move(heads: list[ChainHead]) -> None:
     values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
     with connection.cursor() as cursor:
         cursor.executemany(_MOVE, values)
+        require_updated(cursor.rowcount, len(heads))
 
 
 def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
@@ -162,6 +165,7 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
             _prepared(statement),
             [*first, head.size, head.last_at, head.unsigned_since, head.pk, *_VALUES(row)],
         )
+        require_updated(cursor.rowcount, 1)
     if beside:
         beside.note()
 
@@ -176,8 +180,9 @@ def _write(rows: list[AuditEntry], heads: list[ChainHead]) -> None:
         arrays = ", ".join(f"%b::{type_of(field)}[]" for field in _FIELDS)
         moved = [[getattr(head, name) for head in heads] for name in _MOVES]
         with connection.cursor() as cursor:
-            statement = f"{_MOVE_ALL} INSERT INTO {_INTO} SELECT * FROM unnest({arrays})"  # noqa: S608 - the model's names
-            cursor.execute(statement, [*moved, *map(list, zip(*map(_VALUES, rows), strict=True))])
+            statement = f"{_MOVE_ALL} INSERT INTO {_INTO} SELECT * FROM unnest({arrays}) WHERE {_IF_MOVED}"  # noqa: S608 - the model's names
+            cursor.execute(statement, [*moved, *map(list, zip(*map(_VALUES, rows), strict=True)), len(heads)])
+            require_updated(cursor.rowcount, len(rows))
         return
     if connection.vendor == "postgresql":
         AuditEntry.objects.bulk_create(rows, batch_size=500)
@@ -215,9 +220,12 @@ def _write_together(
     """Insert all rows, update the heads and the changed rows, in one statement."""
     values: list[Any] = [[getattr(head, name) for head in heads] for name in _MOVES]
     parts: list[str] = []
+    conditions, counts = [_IF_MOVED], [len(heads)]
     for number, change in enumerate(changed):
         statement, more = change.together()
-        parts.append(f", changed_{number} AS ({statement})")
+        parts.append(f", changed_{number} AS ({statement} RETURNING 1)")
+        conditions.append(f"(SELECT count(*) FROM changed_{number}) = %s")  # noqa: S608 - a number
+        counts.append(change.count)
         values += more
     if beside:
         statement, more = inserted(beside, columns_of(type(beside[0])))
@@ -225,7 +233,9 @@ def _write_together(
         values += more
     statement, more = inserted(rows, tuple(_COLUMNS))
     with connection.cursor() as cursor:
-        cursor.execute(_prepared(f"{_MOVE_ALL}{''.join(parts)} {statement}"), [*values, *more])
+        whole = f"{_MOVE_ALL}{''.join(parts)} {statement} WHERE {' AND '.join(conditions)}"
+        cursor.execute(_prepared(whole), [*values, *more, *counts])
+        require_updated(cursor.rowcount, len(rows))
 
 
 _MOVE_ALL = f"""
@@ -234,7 +244,10 @@ _MOVE_ALL = f"""
         FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::uuid[])
             AS new(size, last_at, unsigned_since, tenant_id)
         WHERE old.tenant_id = new.tenant_id
+        RETURNING 1
     )"""  # noqa: S608 - names of the models
+#: Without all heads, no entry is inserted.
+_IF_MOVED = "(SELECT count(*) FROM head) = %s"
 
 
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from audit_app import beside, canonical, export, exported_entries, queries, recorder
-from audit_app.beside import Beside, Changed
+from audit_app.beside import Beside, Changed, NotUpdated
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.shard_positions import Shards
 from audit_app.verify import verify
@@ -212,6 +212,87 @@ def test_an_entry_is_written_with_several_rows_beside_it_or_with_none_of_them() 
     with pytest.raises(IntegrityError), transaction.atomic():
         recorder.record([an_entry(tenant)], at=AT, beside=Beside(row("four"), again))
     assert (queries.size(tenant), OutboxMessage.objects.count()) == (1, 4)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("values", [({"a": 1}, {"a": True}), ({}, {"a": 0}), (None, {"a": None})])
+def test_json_that_python_calls_equal_is_stored_as_it_is(monkeypatch: pytest.MonkeyPatch, values: Any) -> None:
+    monkeypatch.setattr(beside, "ARRAYS_FROM", 2)
+    monkeypatch.setattr(beside, "_CONSTANT", {})
+    tenant, ends = uuid4(), {"topic": "a", "created_at": AT, "next_attempt_at": AT}
+    rows = [OutboxMessage(about=tenant, key=f"{number}", rendered=value, **ends) for number, value in enumerate(values)]
+    heads, _at = recorder.claim({tenant})
+    recorder.record_in([(an_entry(tenant), AT)] * 2, heads=heads, beside=rows)
+    stored = dict(OutboxMessage.objects.values_list("key", "rendered"))
+    assert [json.dumps(stored[row.key]) for row in rows] == [json.dumps(value) for value in values]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_rows_with_other_equal_columns_need_few_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection prepares each statement, so their number must not grow with the combinations of columns."""
+    monkeypatch.setattr(beside, "ARRAYS_FROM", 2)
+    monkeypatch.setattr(beside, "_CONSTANT", {})
+    tenant, texts = uuid4(), set[str]()
+    names = {"mark": ("a", "b"), "attempts": (1, 2), "topic": ("a", "b"), "lane": ("fanout", "mail")}
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        texts.add(sql)
+        return execute(sql, params, many, context)
+
+    for number in range(2 ** len(names)):
+        differing = [name for place, name in enumerate(names) if number >> place & 1]
+        rows = [
+            OutboxMessage(
+                about=tenant, key=f"{number} {n}", created_at=AT, next_attempt_at=AT,
+                **{name: values[n if name in differing else 0] for name, values in names.items()},  # type: ignore[arg-type]
+            )
+            for n in (0, 1)
+        ]  # fmt: skip
+        heads, _at = recorder.claim({tenant})
+        with connection.execute_wrapper(wrapper):
+            recorder.record_in([(an_entry(tenant), AT)] * 2, heads=heads, beside=rows)
+    assert OutboxMessage.objects.count() == 2 * 2 ** len(names)
+    assert len(texts) <= len(names) + 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["alone", "with others"])
+def test_no_entry_is_written_if_a_row_that_it_is_about_is_not_updated(how: str) -> None:
+    """The act would otherwise be in the log and not have happened."""
+    tenant, ends = uuid4(), {"topic": "a", "created_at": AT, "next_attempt_at": AT}
+    there = OutboxMessage.objects.create(about=tenant, key="there", **ends)
+    gone, new = (OutboxMessage(about=tenant, key=key, **ends) for key in ("gone", "new"))
+    there.mark = "changed"
+    changed = [Changed([there], "mark"), Changed([gone], "mark")]
+
+    def write() -> None:
+        if how == "alone":
+            recorder.record([an_entry(tenant)], at=AT, beside=Beside(new, changed=changed))
+            return
+        heads, _at = recorder.claim({tenant})
+        recorder.record_in([(an_entry(tenant), AT)] * 2, heads=heads, beside=[new], changed=changed)
+
+    with transaction.atomic():
+        with pytest.raises(NotUpdated):
+            write()
+        # Even a caller that goes on stores nothing.
+        assert transaction.get_rollback()
+    assert not AuditEntry.objects.exists()
+    assert list(OutboxMessage.objects.values_list("key", "mark")) == [("there", "")]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, 2, 25])
+def test_no_entry_is_written_without_the_head_of_its_log(count: int) -> None:
+    tenant = uuid4()
+    entries = [an_entry(tenant)] * count
+    with pytest.raises(NotUpdated), transaction.atomic():
+        recorder.record(entries, at=AT, locked_head=recorder.head_of(tenant, 0, None, None))
+    heads = {tenant: recorder.head_of(tenant, 0, None, None)}
+    with pytest.raises(NotUpdated), transaction.atomic():
+        recorder.record_in([(entry, AT) for entry in entries], heads=heads)
+    assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.django_db
