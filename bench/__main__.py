@@ -54,7 +54,8 @@ def main() -> int:
         shutil.rmtree(_results(arguments), ignore_errors=True)
     wanted = _wanted(arguments, kept.vendor())
     for world in {str(world): world for part in wanted for world in PARTS[part].worlds(arguments)}.values():
-        if kept.facts(world, _place(arguments)) is None and _child(arguments, world, "--prepare"):
+        is_lacking = kept.facts(world, _place(arguments)) is None
+        if (is_lacking or arguments.prepare) and _child(arguments, world, "--prepare"):
             return 1
     if arguments.prepare:
         return 0
@@ -116,16 +117,22 @@ def _measured(arguments: argparse.Namespace, name: str, world: World) -> bool:
 def _in_world(arguments: argparse.Namespace, world: World) -> int:
     """Measure one part in a world that is there, or make the world."""
     place = _place(arguments)
+    known = kept.facts(world, place)
+    if arguments.prepare and known is not None:
+        # Otherwise each copy would have to be migrated.
+        kept.enter(world, place)
+        _set_up()
+        return 0
     if arguments.prepare:
         kept.begin(world, place)
         _set_up()
         with _progress() as bar:
             kept.end(world, place, _made(world, bar))
         return 0
-    [name] = arguments.part
-    part, known = PARTS[name], kept.facts(world, place)
     if known is None:
         raise SystemExit(f"there is no world {world}")
+    [name] = arguments.part
+    part = PARTS[name]
     copy = kept.enter_copy(world, place, name) if part.is_copied else None
     try:
         if copy is None:

@@ -147,8 +147,10 @@ def _guards(here: Here) -> Found:
 
 def _revoked(here: Here) -> Found:
     from bench import revoked
+    from tests.cast import gather
 
-    return revoked.run(here.cast, here.arguments.revocations, here.bar)
+    # With a thousand tenants, the product would first have to send mails for minutes.
+    return revoked.run(gather(), here.arguments.revocations, here.bar)
 
 
 def _reported(here: Here) -> Found:
@@ -206,7 +208,7 @@ PARTS = {
     "rest": Part(_rest, 125, worlds=_empty),
     "lane": Part(_lane),
     "guards": Part(_guards),
-    "revoked": Part(_revoked),
+    "revoked": Part(_revoked, worlds=_empty),
     "reported": Part(_reported),
     "metrics": Part(_metrics),
     "sign-in": Part(_sign_in),
