@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -59,8 +60,19 @@ def main() -> int:
             return 1
     if arguments.prepare:
         return 0
-    done = [_measured(arguments, part, world) for part in wanted for world in PARTS[part].worlds(arguments)]
+    done, spare = [], 0.0
+    for name, world in ((part, world) for part in wanted for world in PARTS[part].worlds(arguments)):
+        begun, limit = time.monotonic(), _limit(arguments, name)
+        done.append(_measured(arguments, name, world, limit + spare))
+        spare += limit - (time.monotonic() - begun)
     return 0 if all(done) else 1
+
+
+def _limit(arguments: argparse.Namespace, name: str) -> float:
+    """Return in how many seconds a part must end. It may also take what the parts before it have left."""
+    if arguments.part:
+        return math.inf
+    return (PARTS[name].quick if arguments.quick else PARTS[name].limit) * float(arguments.patience)
 
 
 def _wanted(arguments: argparse.Namespace, database: str) -> list[str]:
@@ -103,12 +115,9 @@ def _child(arguments: argparse.Namespace, world: World, *more: str, limit: float
                 process.wait()
 
 
-def _measured(arguments: argparse.Namespace, name: str, world: World) -> bool:
+def _measured(arguments: argparse.Namespace, name: str, world: World, limit: float) -> bool:
     """Run one part in one world. Return whether it has ended well."""
-    part, limit = PARTS[name], None
-    if not arguments.part:
-        limit = (part.quick if arguments.quick else part.limit) * arguments.patience
-    status = _child(arguments, world, "--part", name, limit=limit)
+    status = _child(arguments, world, "--part", name, limit=None if limit == math.inf else max(limit, 0.0))
     if status is None:
         console.print(f"\n{name}: not measured, because it took longer than {limit:,.0f} s", soft_wrap=True)
     return status == 0
@@ -253,7 +262,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cuts", type=int, default=25, help="how many streams of each kind are cut, one by one")
     parser.add_argument("--revocations", type=int, default=25, help="how many windows are revoked for each way")
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
-    parser.add_argument("--seconds", type=int, default=5, help="how long each load of wrk lasts")
+    parser.add_argument("--seconds", type=int, default=4, help="how long each load of wrk lasts")
     parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
     parser.add_argument("--minutes", type=float, default=60, help="how long the memory of the parts is watched")
     parser.add_argument("--plot", default="growth.svg", help="the file for the plot of that memory")

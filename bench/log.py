@@ -28,12 +28,12 @@ SIGN_EVERY = 10.0
 def run(entries: int, bar: Any) -> list[Result]:
     keys.create()
     # This comes first, because a round signs any log that is due.
-    idle = _heartbeats(bar, min(2_000, entries // 10) // redating.BATCH * redating.BATCH)
+    idle = _heartbeats(bar, min(500, entries // 10) // redating.BATCH * redating.BATCH)
     alone = _append(bar, "entry appended alone", min(5_000, entries), 1, "≥ 2,000/s on PostgreSQL")[1]
     tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 25,000 entries/s")
     results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
     results += [idle, _heartbeats_of_one(bar, tenant, entries)]
-    few = max(entries // 10, 1)
+    few = max(entries // 20, 1)
     smaller = _append(bar, f"log of {few:,} entries", few, BATCH, "")[0]
     return [*results, *bundle.run(bar, [(smaller, few), (tenant, entries)])]
 

@@ -53,7 +53,7 @@ from tests.cast import Cast
 
 AIM_OF_A_CUT, AIM_ACROSS, AIM_OF_A_PAGE = "≤ 100 ms", "≤ 1 s", "p99 ≤ 300 ms"
 #: How long the product rests, or other pages are asked, while everything is held.
-SECONDS = 6
+SECONDS = 5
 #: A download that is not being cut takes this much in a second.
 A_SECOND = 8 * 1024
 #: So many refusals in a row mean that no more downloads are allowed.
