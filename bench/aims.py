@@ -34,6 +34,11 @@ class Aim:
     databases: tuple[str, ...] = tuple(DATABASES)
 
 
+_OVER = "pages over it"
+#: Units of figures without a fraction.
+_WHOLE = ("KB", "MB", "statements", _OVER)
+
+
 # --- How a figure is judged ---------------------------------------------------------------------------------------
 
 
@@ -42,7 +47,7 @@ def _all(results: list[Figures], name: str) -> list[Figures]:
 
 
 def _text(value: float, unit: str) -> str:
-    digits = 0 if value >= 100 or unit in ("KB", "MB") else 1 if value >= 10 else 2
+    digits = 0 if value >= 100 or unit in _WHOLE else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}".strip()
 
 
@@ -151,7 +156,7 @@ AIMS = (
     Aim("ten times as many with two clusters: expired, windows closed", "", "10 s for 100,000", "sweeps",
         at_most("sweep by two processes", "wall", 10, "s")),
     Aim("pages at {rows} rows: the slowest", "302 ms", "p95 ≤ 50 ms", "pages",
-        at_most("the p95 of each page", "longest", 50)),
+        both(at_most("the p95 of each page", "longest", 50), at_most("the p95 of each page", "slow", 0, _OVER))),
     Aim("the largest", "584 KB", "60 KB", "pages", at_most("the p95 of each page", "bytes", 60, "KB", per=1e3)),
     Aim("search of a log of {entries} entries by words", "262–302 ms", "p95 ≤ 50 ms", "log-search",
         at_most("", "p95", 50)),

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
 from audit_app import checkpoints, keys
+from bench import product
 from bench.measure import Result, process
 from requests_app.domain import clock
 from requests_app.models import Plan, Tenant
@@ -49,7 +48,7 @@ def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
 
 def _written(tenant: UUID, count: int, path: Path) -> Result:
     command = [sys.executable, str(ROOT / "manage.py"), "evidence", str(tenant), "-o", str(path)]
-    wall, peak = process(command, environment={"DATABASE_URL": database_url()})
+    wall, peak = process(command, environment={"DATABASE_URL": product.database_url()})
     name = f"evidence written, with timelines: {count:,} entries"
     aim = "constant memory" + (", ≤ 30 s" if count == AIMED_AT else "")
     return Result(name, [wall], wall, aim, units=count, unit="entries", peak=peak)
@@ -61,12 +60,3 @@ def _verified(tenant: UUID, count: int, path: Path) -> Result:
     wall, peak = process(command)
     aim = "≤ 6 s, ≤ 200 MB" if count == AIMED_AT else ""
     return Result(f"evidence verified: {count:,} entries", [wall], wall, aim, units=count, unit="entries", peak=peak)
-
-
-def database_url() -> str:
-    """Return the URL of the database that is measured, for another process."""
-    parts = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{parts['NAME']}"
-    login = quote(str(parts["USER"])) + (f":{quote(str(parts['PASSWORD']))}" if parts["PASSWORD"] else "")
-    return f"postgres://{login}@{quote(str(parts['HOST']), safe='')}:{parts['PORT'] or 5432}/{parts['NAME']}"

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import load
 from bench.grants import Pair
-from bench.product import used
+from bench.product import used, wait_for
 from tests.ports import free_port
 
 POLICIES = Path(__file__).parent / "peers" / "cerbos"
@@ -66,7 +66,7 @@ def running() -> Iterator[Cerbos]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            _wait(port, process)
+            wait_for(port, process, within=30, path="/_cerbos/health")
             found = Cerbos(port, process.pid, version[0] if version else "")
             _require_same_rule(found)
             yield found
@@ -98,19 +98,6 @@ def _require_same_rule(cerbos: Cerbos) -> None:
         connection.close()
         if (answer["results"][0]["actions"]["read"] == "EFFECT_ALLOW") is bool(change):
             raise SystemExit(f"Cerbos answers otherwise than Lockbox: {change}")
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            probe = HTTPConnection("127.0.0.1", port, timeout=5)
-            probe.request("GET", "/_cerbos/health")
-            if probe.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("Cerbos did not come up")
 
 
 def _program() -> str:

@@ -86,7 +86,7 @@ def running(*, whole: bool = False, workers: int = WORKERS, threads: int = 16, *
         **more,
     }  # fmt: skip
     if connection.vendor == "postgresql":
-        environment["DATABASE_URL"] = address_of_database()
+        environment["DATABASE_URL"] = database_url()
     with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=workers, WEB_THREADS=threads, BASE_URL=address):
         command = [sys.executable, "manage.py", "lockbox"] if whole else web_command()
         with Path(os.environ["DATA_DIR"], f"log-{port}").open("w") as log:
@@ -99,22 +99,26 @@ def running(*, whole: bool = False, workers: int = WORKERS, threads: int = 16, *
             process.wait(60)
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes], *, within: float = 60) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes], *, within: float = 60, path: str = "/healthz") -> None:
+    """Wait until a server answers. Raise SystemExit if it does not."""
     until = time.monotonic() + within
     while time.monotonic() < until and process.poll() is None:
         try:
             probe = HTTPConnection("127.0.0.1", port, timeout=5)
-            probe.request("GET", "/healthz")
+            probe.request("GET", path)
             if probe.getresponse().status == 200:
                 return
         except OSError:
             time.sleep(0.1)
-    raise SystemExit("the web server did not come up")
+    raise SystemExit(f"no answer from {path}")
 
 
-def address_of_database() -> str:
-    """Return the URL of the database that this process uses, in the form of DATABASE_URL."""
+def database_url() -> str:
+    """Return the URL of the database that is measured, for another process."""
     so = connection.settings_dict
-    user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")
-    host = quote(so["HOST"], safe="")
-    return f"postgresql://{user}@{host}{':' + str(so['PORT']) if so['PORT'] else ''}/{quote(so['NAME'], safe='')}"
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{so['NAME']}"
+    login = quote(str(so["USER"]), safe="") + (f":{quote(str(so['PASSWORD']), safe='')}" if so["PASSWORD"] else "")
+    return (
+        f"postgres://{login}@{quote(str(so['HOST']), safe='')}:{so['PORT'] or 5432}/{quote(str(so['NAME']), safe='')}"
+    )

@@ -14,8 +14,7 @@ from typing import Any
 from django.db.models import Max, Min
 
 from audit_app.models import AuditEntry
-from bench import grants
-from bench.bundle import database_url
+from bench import grants, product
 from bench.measure import Result, timed
 from requests_app import operations
 from requests_app.domain.actors import Actor
@@ -77,7 +76,9 @@ def _together(name: str, due: int, event: str) -> Result:
     entries, done = AuditEntry.objects.filter(pk__gt=before, event=event), 0
     while done < due:
         running = [
-            subprocess.Popen(command, env={**os.environ, "DATABASE_URL": database_url()}, stdout=subprocess.DEVNULL)
+            subprocess.Popen(
+                command, env={**os.environ, "DATABASE_URL": product.database_url()}, stdout=subprocess.DEVNULL
+            )
             for _ in range(2)
         ]
         if any(process.wait() for process in running):
