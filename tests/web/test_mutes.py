@@ -162,6 +162,28 @@ def test_a_search_finds_an_engineer_whom_the_form_does_not_offer(
     assert Mute.objects.get().engineer == cast.erik
 
 
+def test_the_search_is_above_the_form_and_says_what_it_did_not_find(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants, "CHOICES", 1)
+    for by in ("priya", "erik"):
+        cast.confirmed(by=by)
+    signed_in(client, cast, "ada")
+    incomplete, nobody = "This list is not complete.", "No engineer who asked for access in the last seven days"
+    shown = client.get(page_of(cast)).content.decode()
+    # The answer shows the form again, and not the beginning of the page.
+    assert 'role="search" action="#add-heading"' in shown
+    assert shown.index('id="add-heading"') < shown.index('name="find"') < shown.index('name="engineer"')
+    assert incomplete in shown
+    assert nobody not in shown
+    found = client.get(page_of(cast), {"find": "Erik"}).content.decode()
+    assert incomplete not in found
+    assert nobody not in found
+    missing = client.get(page_of(cast), {"find": "Pat"}).content.decode()
+    assert incomplete not in missing
+    assert nobody in missing
+
+
 def test_a_form_with_everybody_in_it_has_no_search(cast: Cast, client: Client) -> None:
     cast.confirmed()
     assert 'name="find"' not in signed_in(client, cast, "ada").get(page_of(cast)).content.decode()

@@ -386,10 +386,14 @@ def test_a_search_finds_an_engineer_whom_the_form_does_not_offer(
     monkeypatch.setattr(queries, "CHOICES", 1)
     shown = as_("stella").get(page).content.decode()
     assert option % cast.priya.pk not in shown
-    assert '<details class="fold">' in shown
+    assert '<details class="fold" id="assign">' in shown
+    # The answer shows this part of the page, and not its beginning.
+    assert 'role="search" action="#assign"' in shown
+    assert "This list is not complete." in shown
     for typed in ("PRIYA", cast.priya.email):
         found = as_("stella").get(page, {"find": typed}).content.decode()
-        assert '<details class="fold" open>' in found
+        assert '<details class="fold" id="assign" open>' in found
+        assert "This list is not complete." not in found
         assert option % cast.priya.pk in found
         assert option % cast.erik.pk not in found
     assert "No engineer of this queue has this name." in as_("stella").get(page, {"find": "Mia"}).content.decode()

@@ -237,10 +237,11 @@ class MuteForm(StrictForm):
 
     def __init__(self, *args: Any, askers: Iterable[Person], find: str = "", has_more: bool = False, **kw: Any) -> None:
         super().__init__(*args, **kw)
-        self.find, self.has_search = find, bool(find or has_more)
+        self.find, self.has_more, self.has_search = find, has_more, bool(find or has_more)
         lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
         self.offer("hours", lengths)
         named = [(str(one.pk), _asker(one)) for one in askers]
+        self.has_found = bool(named)
         everybody = (self.EVERYBODY, capfirst(sentences.everybody()))
         self.offer("engineer", [("", _("Choose")), *named, everybody])
 

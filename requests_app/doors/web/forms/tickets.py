@@ -167,6 +167,7 @@ class AssignForm(StrictForm):
         self.find = find
         if offered is not None:
             found = list(offered[: queries.CHOICES + 1])
-            self.has_search = bool(find) or len(found) > queries.CHOICES
+            self.has_more = len(found) > queries.CHOICES
+            self.has_search = bool(find) or self.has_more
             self.has_choices = bool(found)
             field.widget.choices = [(each.pk, field.label_from_instance(each)) for each in found[: queries.CHOICES]]
