@@ -21,6 +21,8 @@ from bench.measure import Result, timed
 BATCH = 500
 #: How many entries an idle log has.
 SHORT = 20
+#: The most idle logs. To make them takes twice as long as to date them.
+_IDLE = 500
 #: How often the beat asks for checkpoints, in seconds. Here, the appending process also signs.
 SIGN_EVERY = 10.0
 
@@ -28,12 +30,12 @@ SIGN_EVERY = 10.0
 def run(entries: int, bar: Any) -> list[Result]:
     keys.create()
     # This comes first, because a round signs any log that is due.
-    idle = _heartbeats(bar, min(500, entries // 10) // redating.BATCH * redating.BATCH)
+    idle = _heartbeats(bar, min(_IDLE, entries // 10) // redating.BATCH * redating.BATCH)
     alone = _append(bar, "entry appended alone", min(5_000, entries), 1, "≥ 2,000/s on PostgreSQL")[1]
     tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 25,000 entries/s")
     results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
     results += [idle, _heartbeats_of_one(bar, tenant, entries)]
-    few = max(entries // 20, 1)
+    few = max(entries // 50, 1)
     smaller = _append(bar, f"log of {few:,} entries", few, BATCH, "")[0]
     return [*results, *bundle.run(bar, [(smaller, few), (tenant, entries)])]
 
