@@ -44,8 +44,8 @@ def main() -> int:
     if arguments.table or arguments.document:
         from bench import aims
 
-        wanted = [(part, database) for database in aims.DATABASES for part in _wanted(arguments, database)]
-        aims.show(_place(arguments), wanted, is_written=arguments.document, console=console)
+        due = [(part, database) for database in aims.DATABASES for part in _wanted(arguments, database)]
+        aims.show(_place(arguments), due, is_written=arguments.document, console=console)
         return 0
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     os.environ["LOG_LEVEL"] = "ERROR"
