@@ -318,7 +318,7 @@ def test_an_outage_gives_one_traceback_then_a_line_every_half_minute_and_one_at_
 
 
 def test_a_thread_that_nobody_needs_does_not_say_that_it_works_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    present, answers = [0.0], iter([OperationalError("gone"), False, True])
+    present, answers = [0.0], iter(list[Exception | bool]([OperationalError("gone"), False, True]))
     monkeypatch.setattr(clock, "monotonic", lambda: present[0])
 
     def look() -> bool:
