@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.template import Context
 from django.template.loader import get_template, render_to_string
 from django.utils import translation
@@ -15,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from requests_app import operations
 from requests_app.doors.web import _log_rows
 from requests_app.doors.web._log_rows import SLOTS
+from requests_app.models import Person, Resource, Service, Tenant
 from requests_app.words import skeletons
 from requests_app.words.skeletons import skeleton
 from tests.cast import Cast
@@ -153,3 +156,35 @@ def test_every_template_that_is_filled_in_is_tested_here() -> None:
     sources = [path.read_text() for path in Path(skeletons.__file__).parents[1].rglob("*.py")]
     found = {name for source in sources for name in re.findall(r'\b(?:filled|skeleton)\(\s*"([^"]+)"', source)}
     assert found == FLAGS.keys()
+
+
+#: Turns the rest of a line around, and ends a tag.
+HIDDEN, MARKUP = "\u202e", "<script>\"'"
+
+
+@pytest.mark.django_db
+def test_names_in_rows_hide_nothing_and_act_as_no_tag(cast: Cast) -> None:
+    ticket = cast.ticket(title=f"{MARKUP}title{HIDDEN}")
+    operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    cast.submitted(ticket=ticket)
+    cast.confirmed(justification=f"{MARKUP}reason{HIDDEN} because of the invoices of November")
+    cast.opened()
+    denied = cast.submitted()
+    operations.deny_as_provider(denied.pk, actor=cast.as_("pat"), note="This is not needed.")
+    for model in (Tenant, Person, Service, Resource):
+        model.objects.update(name=Concat(Value(f"{MARKUP}{model.__name__}{HIDDEN}"), "name"))  # type: ignore[attr-defined]
+    pages = {
+        ("priya", "/"): {"Tenant", "Resource", "title"},
+        ("priya", "/access-requests/"): {"Tenant", "Resource"},
+        ("priya", "/tickets/"): {"Tenant", "Service", "Person", "title"},
+        ("pat", "/access-requests/"): {"Tenant", "Person", "Resource"},
+        ("ada", "/"): {"Person", "Service", "Resource", "reason"},
+        ("ada", "/access-requests/"): {"Person", "Resource"},
+        ("ada", "/tickets/"): {"Service", "Person", "title"},
+    }
+    for (who, page), words in pages.items():
+        html = signed_in(cast, who).get(page).content.decode()
+        # A browser shows the choices of a form without marks.
+        rows = re.sub("(?s)<(title|option)\\b.*?</\\1>", "", html)
+        assert (HIDDEN in rows, MARKUP in html) == (False, False), (who, page)
+        assert words <= set(re.findall("&lt;script&gt;&quot;&#x27;(\\w+)<", rows)), (who, page)
