@@ -156,7 +156,7 @@ def test_pages_are_turned_and_counted_no_further_than_the_cap(
     monkeypatch.setattr(CappedPaginator, "PAGES", 1)
     only = staff.get(address(OutboxMessage)).context["pages"]
     assert only["older_url"] == ""
-    assert only["hint"].startswith("To see older rows")
+    assert only["hint"].startswith("To see other rows")
     assert staff.get(address(OutboxMessage), {"p": 2}).status_code == 302
 
 

@@ -177,7 +177,9 @@ def test_nobody_finds_another_tenants_ticket_by_its_reference(cast: Cast, as_: C
     ticket = cast.ticket(title="Of Contoso")
     page = _text(as_("frida").get(LIST, {"state": "any", "text": ticket.reference}))
     assert "Of Contoso" not in page
+    assert "Search for fewer words." in page
     assert "No ticket matches." in page
+    assert "Choose the state “Any”" in _text(as_("frida").get(LIST, {"text": ticket.reference}))
 
 
 @pytest.mark.parametrize(

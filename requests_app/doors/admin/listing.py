@@ -90,7 +90,7 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
     is_end = number == paginator.num_pages and values["last"] < paginator.count
     return {
         "words": words,
-        "hint": _("To see older rows, choose a date or a filter, or search.") if is_end else "",
+        "hint": _("To see other rows, use the filters or the search.") if is_end else "",
         "newer_url": changes.get_query_string({PAGE_VAR: number - 1}) if number > 1 else "",
         "older_url": changes.get_query_string({PAGE_VAR: number + 1}) if number < paginator.num_pages else "",
     }
