@@ -276,7 +276,7 @@ def test_no_entry_is_written_if_a_row_that_it_is_about_is_not_updated(how: str) 
     with transaction.atomic():
         with pytest.raises(NotUpdated):
             write()
-        # Even a caller that goes on stores nothing.
+        # Even a caller that continues stores nothing.
         assert transaction.get_rollback()
     assert not AuditEntry.objects.exists()
     assert list(OutboxMessage.objects.values_list("key", "mark")) == [("there", "")]
