@@ -245,7 +245,7 @@ def test_rows_with_other_equal_columns_need_few_statements(monkeypatch: pytest.M
         rows = [
             OutboxMessage(
                 about=tenant, key=f"{number} {n}", created_at=AT, next_attempt_at=AT,
-                **{name: values[n if name in differing else 0] for name, values in names.items()},  # type: ignore[arg-type]
+                **{name: values[n if name in differing else 0] for name, values in names.items()},
             )
             for n in (0, 1)
         ]  # fmt: skip

@@ -172,7 +172,7 @@ def test_names_in_rows_hide_nothing_and_act_as_no_tag(cast: Cast) -> None:
     denied = cast.submitted()
     operations.deny_as_provider(denied.pk, actor=cast.as_("pat"), note="This is not needed.")
     for model in (Tenant, Person, Service, Resource):
-        model.objects.update(name=Concat(Value(f"{MARKUP}{model.__name__}{HIDDEN}"), "name"))  # type: ignore[attr-defined]
+        model.objects.update(name=Concat(Value(f"{MARKUP}{model.__name__}{HIDDEN}"), "name"))
     pages = {
         ("priya", "/"): {"Tenant", "Resource", "title"},
         ("priya", "/access-requests/"): {"Tenant", "Resource"},
