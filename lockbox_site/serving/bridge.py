@@ -31,6 +31,7 @@ from lockbox_site.serving.fast_path import FastCall, FastPath
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
 from lockbox_site.serving.results import ClientGone
+from lockbox_site.serving.wakes import wake_once
 from requests_app.operations.streams import WindowClosed
 from requests_app.platform import hashing, waiting
 from requests_app.platform.sockets import Line
@@ -78,6 +79,7 @@ class Bridge:
 
         Threads that were started earlier would not survive the fork.
         """
+        wake_once(loop)
         self._loop, self._stopping = loop, loop.create_future()
         _before_stop(loop, self._stop)
         self._sign_in = resolve_url(settings.LOGIN_URL)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from requests_app.domain import clock
+from requests_app.platform import together
 
 #: A call that has waited for this many seconds is cancelled if its client has disconnected.
 PATIENT_FOR = 0.5
@@ -32,7 +33,7 @@ class _Wait:
 class Results:
     """The calls that wait for the decision lane. Only the event loop uses this object, except for `_came`.
 
-    Several results that come together wake the loop only once.
+    Results that come together wake the loop once, after the last of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -61,7 +62,10 @@ class Results:
         self._ready.append(wait)
         if not self._is_woken:
             self._is_woken = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            together.at_end(self._wake)
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         # Set before the first result is taken, so that a result that comes meanwhile wakes the loop again.

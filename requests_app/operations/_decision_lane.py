@@ -53,6 +53,7 @@ from requests_app.platform.database.errors import CommitUnknown, gave_up_waiting
 from requests_app.platform.database.turns import TurnRefused
 from requests_app.platform.halving import halved
 from requests_app.platform.lanes import GaveUp, Lane, LaneFull, wait
+from requests_app.platform.together import together
 
 #: How many questions share a transaction, and how many seconds one waits before it is begun.
 MOST, PATIENCE = 128, 5.0
@@ -488,8 +489,9 @@ def _advise(group: list[OpenQuestion]) -> Blocked:
             each.verdict, _window = each.judged(found)
         except DomainError as refused:
             each.refused = refused
-    for each in group:
-        each.answer()
+    with together():
+        for each in group:
+            each.answer()
     return {}
 
 
@@ -526,8 +528,9 @@ def _record(group: list[OpenQuestion], *, waits: bool) -> Blocked:
             if each.verdict is not None:
                 each.verdict = replace(each.verdict, entry=number)
         repeats.keep()
-    for each in done:
-        each.answer()
+    with together():
+        for each in done:
+            each.answer()
     return blocked
 
 

@@ -42,6 +42,7 @@ from requests_app.platform import telemetry
 from requests_app.platform.database import bounds
 from requests_app.platform.database.errors import CommitUnknown
 from requests_app.platform.lanes import LaneFull
+from requests_app.platform.together import at_end
 from tests.caller import service_of, token_of
 from tests.cast import Cast
 from tests.operations.test_evaluation import ask
@@ -90,6 +91,20 @@ def verdict_of(decided: list[Decided]) -> Verdict:
 
 
 # --- Together ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_access", [True, False])
+def test_who_waits_for_the_answers_is_woken_once_after_the_last_one(cast: Cast, is_access: bool) -> None:
+    cast.opened()
+    asked = replace(access(ask(cast), service_of(cast)), is_access=is_access)
+    calls = [Call([asked]) for _ in range(5)]
+    woken = list[int]()
+    for call in calls:
+        call.future.add_done_callback(
+            lambda _done: at_end(lambda: woken.append(sum(each.future.done() for each in calls)))
+        )
+    DecisionLane(Quota())._decide(calls)
+    assert woken == [5] * 5
 
 
 @pytest.mark.dialect

@@ -9,7 +9,6 @@ import json
 import random
 import re
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -43,6 +42,7 @@ from requests_app.domain.errors import (
 from requests_app.domain.evaluation import Ended, Verdict
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import exchange
+from requests_app.platform.together import together
 from requests_app.work import supervisor
 from requests_app.work.supervisor import web_answers
 from tests.caller import access_token, client_of, token_of
@@ -673,16 +673,17 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
         await asyncio.sleep(0)
 
         def batch() -> None:
-            for number, each in enumerate(futures):
-                each.set_result(number)
+            with together():
+                for number, each in enumerate(futures):
+                    each.set_result(number)
+                    # The loop would take it now, if it had been woken.
+                    assert not woken
+                    assert not any(call.done() for call in calls)
 
-        # The loop does nothing meanwhile, as if it were busy.
-        lane = threading.Thread(target=batch)
-        lane.start()
-        lane.join()
-        await asyncio.gather(*calls)
+        await asyncio.gather(*calls, loop.run_in_executor(None, batch))
         assert [call.result() for call in calls] == list(range(20))
-        assert len(woken) == 1
+        # The second one says that the thread has ended.
+        assert len(woken) == 2
 
     asyncio.run(main())
 
