@@ -234,7 +234,7 @@ def _open(
     after the record is committed.
     """
     level = _NEEDED[kind]
-    with act(OPEN_ITEM, actor=actor, rereads=False) as current:
+    with act(OPEN_ITEM, actor=actor, rereads=False, only_judges=True) as current:
         access = _authorised(current, grant_id, resource_id, level=level)
         if place is not None:
             # This comes before the connector is asked. A refusal here is an entry in the log.

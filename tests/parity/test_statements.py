@@ -13,7 +13,9 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
-from requests_app.models import AccessRequest, ContentAccess
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import WindowNotOpen
+from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from tests.caller import Caller, token_of
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
@@ -120,17 +122,50 @@ def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path
     """
     settings.CONTENT_ROOT = tmp_path
     grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
-    folder = tmp_path / resource.locator
-    for name in ("cur", "new", "tmp"):
-        (folder / name).mkdir(parents=True)
-    (folder / "cur" / "1.mail:2,S").write_bytes(b"From: a@contoso.example\r\nSubject: Hello\r\n\r\nText.\r\n")
+    _fill(tmp_path / resource.locator)
     for _ in range(2):
         with CaptureQueriesContext(connection) as captured:
-            _access, _item, stream = operations.content.open_item(grant.pk, resource.pk, "1.mail", actor=priya)
-        stream.close()
+            _open_item(grant, resource, priya)
     authorised = ["grant", "audit_lock_head", "person", "resource"]
     assert [_table(sql) for sql in _statements(captured)] == [*authorised, *authorised, "+contentaccess"]
     assert ContentAccess.objects.filter(grant=grant).count() == 2
+
+
+def _fill(folder: Path) -> None:
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True)
+    (folder / "cur" / "1.mail:2,S").write_bytes(b"From: a@contoso.example\r\nSubject: Hello\r\n\r\nText.\r\n")
+
+
+def _open_item(grant: Grant, resource: Resource, actor: Actor) -> None:
+    opened = operations.content.open_item(grant.pk, resource.pk, "1.mail", actor=actor)
+    opened[-1].close()
+
+
+def test_only_the_commit_of_an_access_that_is_recorded_waits_for_the_disk(
+    cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the connector is asked, the access is only judged. A refusal is recorded, so its commit waits, too."""
+    settings.CONTENT_ROOT = tmp_path
+    grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
+    _fill(tmp_path / resource.locator)
+    database: Any = connection
+    waits, commit = list[bool](), database._commit
+
+    def noted() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT source <> 'session' FROM pg_settings WHERE name = 'synchronous_commit'")
+            waits.append(cursor.fetchone()[0])
+        commit()
+
+    monkeypatch.setattr(database, "_commit", noted)
+    _open_item(grant, resource, priya)
+    assert waits == [False, True]
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    waits.clear()
+    with pytest.raises(WindowNotOpen):
+        _open_item(grant, resource, priya)
+    assert waits == [True]
 
 
 def _table(sql: str) -> str:
