@@ -13,9 +13,12 @@ import pytest
 from django.db import connection, transaction
 
 from requests_app import operations
+from requests_app.models import Grant
+from requests_app.operations import sweeps
 from requests_app.platform import chime
 from requests_app.platform.chime import Listener
 from tests.cast import Cast
+from tests.conftest import Traveller
 
 Captured = Callable[..., AbstractContextManager[list[Any]]]
 
@@ -76,16 +79,37 @@ def test_without_a_place_a_listener_waits_its_whole_time(settings: Any, tmp_path
     listener.close()
 
 
+#: All ways in which a window ends, and its streams are cut.
+ENDS: dict[str, Callable[[Cast, Grant], object]] = {
+    "revoked": lambda cast, grant: operations.revoke(grant.access_request_id, actor=cast.as_("ada")),
+    "released": lambda cast, grant: operations.release(grant.access_request_id, actor=cast.as_("priya")),
+    "with its ticket": lambda cast, grant: operations.close_ticket(
+        grant.access_request.ticket_id, actor=cast.as_("priya")
+    ),
+    "with the role": lambda cast, _grant: operations.take_queue_role(
+        cast.exchange.pk, cast.priya.pk, role="engineer", actor=cast.as_("stella")
+    ),
+    "with the account": lambda cast, _grant: operations.switch_off_person(cast.priya.pk, actor=cast.as_("stella")),
+    "over": lambda cast, grant: operations.close(grant.access_request_id, actor=cast.system()),
+    "over, in a sweep": lambda cast, _grant: sweeps.close_elapsed(actor=cast.system(), limit=10),
+}
+
+
 @pytest.mark.django_db
-def test_an_act_strikes_once_when_it_has_committed(
-    cast: Cast, listener: Listener, django_capture_on_commit_callbacks: Captured
+@pytest.mark.parametrize("how", ENDS)
+def test_the_end_of_a_window_strikes_once_when_it_has_committed(
+    cast: Cast, travel: Traveller, listener: Listener, django_capture_on_commit_callbacks: Captured, how: str
 ) -> None:
+    travel.freeze()
     grant = cast.opened()
+    if "over" in how:
+        travel.to(grant.closes_at)
     # What the test's own transaction would do at its end, which never comes.
     connection.run_on_commit.clear()
     with django_capture_on_commit_callbacks() as acts:
-        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        ENDS[how](cast, grant)
         chime.strike_after_commit()
+    assert Grant.objects.get(pk=grant.pk).closed_at is not None
     assert not listener.wait(0), "nothing is committed yet"
     assert acts.count(chime.strike) == 1
 
