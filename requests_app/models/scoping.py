@@ -171,6 +171,35 @@ def one_of(column: str, ids: Iterable[Any]) -> list[Q]:
     return [reduce(or_, found)] if (found := [Q(**{column: each}) for each in ids]) else []
 
 
+class CompiledScope:
+    """A query that is compiled once for each number of tenants or queues of an actor.
+
+    `make` gets the condition for them, as a list, and a Parameter for each name in `fields`. With `is_by_key`, it looks
+    for its rows by a key. Use this only for what runs all the time (ADR 86).
+    """
+
+    def __init__(self, make: Callable[..., Any], *, is_by_key: bool = False, **fields: models.Field[Any, Any]) -> None:
+        self._make, self._fields = make, fields
+        self._new = CompiledQuery.by_key if is_by_key else CompiledQuery
+        self._queries: dict[tuple[str, int], CompiledQuery] = {}
+
+    def ready(self, scope: Scope) -> tuple[CompiledQuery, dict[str, UUID]]:
+        """Return the query for a scope, and the values of its places. A scope without values needs no query."""
+        column, ids = scope or ("", [])
+        query = self._queries.get((column, len(ids))) or self._compiled(column, len(ids))
+        return query, {f"place_{n}": each for n, each in enumerate(ids)}
+
+    def _compiled(self, column: str, count: int) -> CompiledQuery:
+        names = [f"place_{n}" for n in range(count)]
+
+        def make(**values: Any) -> Any:
+            return self._make(one_of(column, [values.pop(name) for name in names]), **values)
+
+        fields = {**self._fields, **{name: models.UUIDField() for name in names}}
+        # Another thread may have made the same one meanwhile.
+        return self._queries.setdefault((column, count), self._new(make, **fields))
+
+
 class CompiledFind:
     """Finds a row by its id among those that an actor can see, as `visible_to(actor).find(id)` does.
 
@@ -181,34 +210,26 @@ class CompiledFind:
 
     def __init__(self, rows: Callable[..., Any], **fields: models.Field[Any, Any]) -> None:
         self._rows, self._fields = rows, fields
-        self._compiled: dict[tuple[str, int], CompiledQuery] = {}
+        self._scoped = CompiledScope(self._found, is_by_key=True, pk=models.UUIDField(), **fields)
         self._plain: Any = None
 
     def __call__(self, pk: object, *, actor: Actor, **values: Any) -> Any:
         if self._plain is None:
             self._plain = self._rows(**{name: Parameter(name, field) for name, field in self._fields.items()})
-        key, (path, places) = as_id(pk), self._plain.scope_of(actor) or ("", [])
-        if key is None or len(places) > MOST_PLACES:
+        key, scope = as_id(pk), self._plain.scope_of(actor)
+        if key is None or (scope is not None and len(scope[1]) > MOST_PLACES):
             return self._rows(**values).visible_to(actor).find(pk)
-        if path and not places:
+        if scope is not None and not scope[1]:
             raise NotFound
-        found = self._compiled.get((path, len(places))) or self._compile(path, len(places))
+        query, places = self._scoped.ready(scope)
         with self._plain._awaiting(key):
-            rows = found(pk=key, **values, **{f"place_{n}": place for n, place in enumerate(places)})
+            rows = query(pk=key, **values, **places)
         if not rows:
             raise NotFound
         return rows[0]
 
-    def _compile(self, path: str, number: int) -> CompiledQuery:
-        names = [f"place_{n}" for n in range(number)]
-
-        def make(pk: Any, **given: Any) -> Any:
-            places = one_of(path, [given.pop(name) for name in names])
-            return self._rows(**given).filter(*places, pk=pk).order_by()[:1]
-
-        fields = {**self._fields, "pk": models.UUIDField(), **{name: models.UUIDField() for name in names}}
-        # Another thread may have made the same one meanwhile.
-        return self._compiled.setdefault((path, number), CompiledQuery.by_key(make, **fields))
+    def _found(self, places: list[Q], *, pk: Any, **values: Any) -> Any:
+        return self._rows(**values).filter(*places, pk=pk).order_by()[:1]
 
 
 class CompiledVisible:
@@ -219,24 +240,14 @@ class CompiledVisible:
     """
 
     def __init__(self, rows: Callable[[], Any], make: Callable[..., Any], **fields: Any) -> None:
-        self._rows, self._make, self._fields = rows, make, fields
-        self._queries: dict[tuple[str, int], CompiledQuery] = {}
+        self._rows, self._make = rows, make
+        self._scoped = CompiledScope(lambda places, **values: make(rows().filter(*places), **values), **fields)
 
     def __call__(self, actor: Actor, **values: Any) -> list[Any]:
         scope = self._rows().scope_of(actor)
-        column, ids = scope or ("", [])
-        if scope is not None and not ids:
+        if scope is not None and not scope[1]:
             return []
-        if len(ids) > MOST_PLACES:
+        if scope is not None and len(scope[1]) > MOST_PLACES:
             return list(self._make(self._rows().visible_to(actor), **values))
-        query = self._queries.get((column, len(ids))) or self._compiled(column, len(ids))
-        return query(**values, **{f"one_{n}": each for n, each in enumerate(ids)})
-
-    def _compiled(self, column: str, count: int) -> CompiledQuery:
-        places = {f"one_{n}": models.UUIDField() for n in range(count)}
-
-        def make(**values: Any) -> Any:
-            ids = [values.pop(place) for place in places]
-            return self._make(self._rows().filter(*one_of(column, ids)), **values)
-
-        return self._queries.setdefault((column, count), CompiledQuery(make, **self._fields, **places))
+        query, places = self._scoped.ready(scope)
+        return query(**values, **places)

@@ -18,7 +18,7 @@ from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
 from requests_app.models.access import GrantQuerySet
-from requests_app.models.scoping import CompiledVisible, one_of
+from requests_app.models.scoping import CompiledScope, CompiledVisible
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import inbox
 from requests_app.queries.walks import Walk, walk_where
@@ -76,26 +76,23 @@ def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
 
 def _of_engineer(actor: Actor, values: dict[str, Any], *, limit: int) -> list[Walk]:
     scope = AccessRequest.objects.all().scope_of(actor)
-    column, ids = scope or ("", [])
-    if scope is not None and not ids:
+    if scope is not None and not scope[1]:
         return []
-    query = _by_engineer(column, len(ids), limit, is_under_way="since" in values)
-    named = {f"one_{n}": each for n, each in enumerate(ids)}
-    return [Walk(query, {**values, **named, "person": actor.person}, is_newest_first=True)]
+    query, places = _by_engineer(limit, is_under_way="since" in values).ready(scope)
+    return [Walk(query, {**values, **places, "person": actor.person}, is_newest_first=True)]
 
 
 @cache
-def _by_engineer(column: str, count: int, limit: int, *, is_under_way: bool) -> CompiledQuery:
-    """Return the query for an engineer's own access requests in this number of queues. Staff see every queue."""
+def _by_engineer(limit: int, *, is_under_way: bool) -> CompiledScope:
+    """Return the query for an engineer's own access requests in their queues. Staff see every queue."""
 
-    def make(person: Any, at: Any, since: Any = None, **ids: Any) -> QuerySet[Any, Any]:
-        rows = AccessRequest.objects.filter(*one_of(column, ids.values()), requested_by=person)
+    def make(places: list[Q], *, person: Any, at: Any, since: Any = None) -> QuerySet[Any, Any]:
+        rows = AccessRequest.objects.filter(*places, requested_by=person)
         rows = rows.filter(_under_way(at), submitted_at__gt=since) if is_under_way else rows.exclude(_under_way(at))
         return rows.order_by("-submitted_at", "-pk").values_list("is_practice", "submitted_at", "pk")[:limit]
 
-    fields = {name: DateTimeField() for name in (("at", "since") if is_under_way else ("at",))}
-    ids = {f"one_{n}": UUIDField() for n in range(count)}
-    return CompiledQuery(make, person=UUIDField(), **fields, **ids)
+    fields: dict[str, Any] = {name: DateTimeField() for name in (("at", "since") if is_under_way else ("at",))}
+    return CompiledScope(make, person=UUIDField(), **fields)
 
 
 def under_way(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
