@@ -89,8 +89,9 @@ def visible_single(text: object) -> SafeString:
     """
     shown = str(text or "").strip()
     if not _PLAIN.fullmatch(shown):
-        sign = format_html('<span class="line-break" title="{}">↵</span>', _("Line break"))
-        shown = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(shown))
+        first, *more = map(_reveal, _LINE_BREAK.split(shown))
+        sign = format_html('<span class="line-break" title="{}">↵</span>', _("Line break")) if more else ""
+        shown = f" {sign} ".join([first, *more])
     return SafeString(f'<bdi class="visible-line">{shown}</bdi>')
 
 
