@@ -124,6 +124,12 @@ def _streams(here: Here) -> Found:
     return streams.run(here.cast, asked.held, asked.windows, asked.cuts, here.bar)
 
 
+def _breaks(here: Here) -> Found:
+    from bench import breaks
+
+    return [], breaks.run(here.cast, here.arguments.held, here.bar, only=here.arguments.only)
+
+
 def _rest(here: Here) -> Found:
     from bench import rest
 
@@ -214,6 +220,7 @@ PARTS = {
     "metrics": Part(_metrics),
     "sign-in": Part(_sign_in),
     "slow-clients": Part(_slow_clients),
+    "breaks": Part(_breaks),
     "backup": Part(_backup, worlds=_empty),
     "sizing": Part(_sizing),
     "growth": Part(_growth),
