@@ -264,6 +264,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
     parser.add_argument("--seconds", type=int, default=4, help="how long each load of wrk lasts")
     parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
+    parser.add_argument("--each", action="store_true", help="pages: all roles call the API, 20 times each")
     parser.add_argument("--minutes", type=float, default=60, help="how long the memory of the parts is watched")
     parser.add_argument("--plot", default="growth.svg", help="the file for the plot of that memory")
     parser.add_argument("--watched", type=int, default=60, help="seconds for which the product is watched at rest")

@@ -89,7 +89,8 @@ def _sweeps(here: Here) -> Found:
 def _pages(here: Here) -> Found:
     from bench import pages
 
-    return pages.run(here.cast, here.facts["rows"], here.bar, only=here.arguments.only)
+    asked = here.arguments
+    return pages.run(here.cast, here.facts["rows"], here.bar, only=asked.only, each=asked.each)
 
 
 def _log(here: Here) -> Found:
