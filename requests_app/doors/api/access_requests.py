@@ -354,6 +354,7 @@ class AccessRequests(ListView):
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter
     orders = ("-submitted_at", "submitted_at", "decide_by")
+    parts: ClassVar = {"decide_by": ("state", State.values)}
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:

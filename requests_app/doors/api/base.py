@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -31,6 +31,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
+from requests_app.queries.merging import merged
 
 
 class TooOften(exceptions.Throttled):
@@ -275,6 +276,8 @@ class ListView(ApiView):
     serializer_class: ClassVar[type[Any]]
     filterset_class: ClassVar[type[Any] | None] = None
     orders: ClassVar[tuple[str, ...]]
+    #: Orders that no index has for all rows. For each: a column, and all of its values (`merging.merged`).
+    parts: ClassVar[Mapping[str, tuple[str, Sequence[str]]]] = {}
     pagination_class = Pages
 
     def listed(self, rows: Any, **context: Any) -> Response:
@@ -286,6 +289,8 @@ class ListView(ApiView):
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
         pages = self.pagination_class()
         pages.ordering = self._order()
+        if (part := self.parts.get(pages.ordering[0].lstrip("-"))) is not None:
+            rows = merged(rows, *part, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
         return pages.get_paginated_response(
             output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)

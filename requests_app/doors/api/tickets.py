@@ -14,6 +14,7 @@ from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET, START_PRACTICE
 from requests_app.domain.scopes import Scope
+from requests_app.domain.states import TicketState
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.plain import Shape
@@ -47,6 +48,7 @@ class Tickets(ListView):
     serializer_class = TicketLine
     filterset_class = TicketFilter
     orders = ("-opened_at", "opened_at", "-changed_at", "changed_at")
+    parts: ClassVar = {"changed_at": ("state", TicketState.values)}
 
     @extend_schema(operation_id="tickets_list", summary="List tickets", tags=_TAGS, responses=TicketLine(many=True))
     def get(self, request: Any) -> Response:

@@ -1,0 +1,71 @@
+"""Reads the first rows of several indexes together, where no single index has all rows in the wanted order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import QuerySet
+
+from requests_app.domain.actors import Actor
+from requests_app.models import Service
+
+#: SQLite allows 500 parts of one statement.
+_PARTS = 400
+
+
+def merged(rows: Any, column: str, values: Iterable[str], *, actor: Actor) -> Any:
+    """Return rows that the actor can see, so that a page of them is read with an index.
+
+    An index must begin with the tenant or the service, then the column, and then the order. `values` are all values
+    that the column can have.
+    """
+    place, places = rows.scope_of(actor) or ("service_id", Service.objects.order_by("pk").values_list("pk", flat=True))
+    parts = [rows.filter(**{place: each, column: value}) for each in places for value in values]
+    return Merged(rows, parts) if 0 < len(parts) <= _PARTS else rows
+
+
+class Merged:
+    """Rows as the union of parts. It has those methods of a queryset that a list with pages needs."""
+
+    def __init__(self, rows: QuerySet[Any], parts: list[QuerySet[Any]]) -> None:
+        self._rows, self._parts = rows, parts
+
+    def order_by(self, *names: str) -> Merged:
+        return Merged(self._rows.order_by(*names), [each.order_by(*names) for each in self._parts])
+
+    def filter(self, **conditions: Any) -> Merged:
+        return Merged(self._rows.filter(**conditions), [each.filter(**conditions) for each in self._parts])
+
+    def __getitem__(self, page: slice) -> QuerySet[Any]:
+        """Find the keys of a page with one statement, which reads at most so many rows of each part."""
+        found: Any = self._rows.all()
+        # With the tenant in the condition, SQLite would read all rows of the tenant, and look for the keys among them.
+        found.query.clear_where()
+        return found.filter(pk__in=self._first(page.stop)[page.start :])
+
+    def _first(self, count: int) -> list[UUID]:
+        names: Any = self._rows.query.order_by
+        columns = [name.lstrip("-") for name in names]
+        connection: Any = connections[self._rows.db]
+        made: list[tuple[str, Any]] = []
+        for each in self._parts:
+            # A filter may leave nothing of a part.
+            with suppress(EmptyResultSet):
+                made.append(each.values_list(*columns)[:count].query.get_compiler(self._rows.db).as_sql())
+        if not made:
+            return []
+        quoted = connection.ops.quote_name
+        order = ", ".join(f"{quoted(name.lstrip('-'))} {'DESC' if name.startswith('-') else 'ASC'}" for name in names)
+        # SQLite takes an order and a limit only in a subquery.
+        union = " UNION ALL ".join(f"SELECT * FROM ({sql}) part" for sql, _params in made)  # noqa: S608 - our columns
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {quoted('pk')} FROM ({union}) parts ORDER BY {order} LIMIT %s",  # noqa: S608 - our columns
+                [*(value for _sql, params in made for value in params), count],
+            )
+            return [key for (key,) in cursor.fetchall()]
