@@ -266,9 +266,12 @@ def _by_name(actor: Actor, search: Search) -> list[UUID]:
         rows, resources = rows.filter(tenant__in=search.tenant_ids), resources.filter(tenant__in=search.tenant_ids)
     named = resources.filter(name__icontains=search.named).order_by("pk").values_list("pk", flat=True)[:NAMESAKES]
     engineers = Person.objects.get_queryset().filter(email=search.named.lower()).values_list("pk", flat=True)
-    streams = [rows.filter(pk__in=_newest_about(list(named)))]
-    streams += [rows.filter(requested_by=engineer) for engineer in engineers]
-    return list(dict.fromkeys(merged(streams, "submitted_at", descending=True, limit=2 * PAGE)))[:PAGE]
+    # All resources of an access request are of its tenant and its service.
+    found = AccessRequest.objects.all().of_visible(actor, _newest_about(list(named)), "submitted_at")
+    for engineer in engineers:
+        theirs = rows.filter(requested_by=engineer).order_by("-submitted_at", "-pk")
+        found |= dict(theirs.values_list("pk", "submitted_at")[:PAGE])
+    return sorted(found, key=lambda pk: (found[pk], pk), reverse=True)[:PAGE]
 
 
 def _newest_about(resources: list[UUID]) -> list[UUID]:

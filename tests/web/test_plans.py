@@ -52,9 +52,11 @@ def _of_a_whole_tenant(steps: list[str], sql: str, params: Any) -> list[str]:
     A tenant can have nearly all rows of the table. Without statistics, SQLite expects ten.
     """
     sorts = any(step.startswith("USE TEMP B-TREE FOR ORDER BY") for step in steps)
-    if " UNION ALL " in sql or (" LIMIT " in sql and not sorts):
+    # Only a few of the rows before the limit have one of the ids.
+    is_short = " LIMIT " in sql and not (sorts or '"id" IN (' in sql)
+    if " UNION ALL " in sql or is_short:
         return []  # The parts of a union have their own orders and limits, which the steps do not show.
-    keys = ["(tenant_id=?)", "(service_id=?)"]
+    keys = ["(tenant_id=?)", "(service_id=?)", "(tenant_id=? AND seq<?)"]
     if not ENDED.isdisjoint(str(getattr(value, "value", value)) for value in params or ()):
         keys += ["(tenant_id=? AND state=?)", "(service_id=? AND state=?)"]
     return [step for step in steps if step.split()[1] in LARGE and step.endswith(tuple(keys))]
@@ -118,6 +120,7 @@ def paths(cast: Cast) -> list[tuple[str, str]]:
         opened += [(who, path) for path in ("/", *one[:2], one[3])]
         opened += [(who, f"/access-requests/{query}") for query in requests]
         opened += [(who, f"/tickets/{query}") for query in tickets]
+    opened += [("ada", reverse("web:log_evidence", args=[cast.contoso.pk]))]
     opened += [("ada", "/tickets/?view=mine&state=any"), ("priya", "/tickets/?view=queue&state=any"), ("ines", "/")]
     opened += [("ada", f"/access-requests/?before={older}".replace("+", "%2B")), ("ada", one[2]), ("ada", one[4])]
     opened += [("ada", f"/tickets/?state=any&after={here}".replace("+", "%2B"))]
