@@ -255,15 +255,16 @@ def _lists(rows: Rows) -> Iterator[str]:
     middle = _middle("AR", AccessRequest)
     later = {"cursor": _cursor(middle.submitted_at), "limit": "200"}
     of_tenant, of_engineer = {"tenant": rows["tenants"][0]}, {"engineer": str(middle.requested_by_id)}
-    for name, queries in {
-        "access_requests": (
+    lists: dict[str, list[dict[str, str]]] = {
+        "access_requests": [
             later, of_tenant, of_engineer, {"ticket": rows["tickets"][-1]}, {"reference": str(middle)},
             {"submitted_since": "2026-06-01T00:00:00Z", "submitted_before": "2026-06-02T00:00:00Z"},
             *({"state": state} for state in State.values),
-        ),
-        "tickets": (later, of_tenant, *({"state": state} for state in TicketState.values)),
-        "grants": (later, of_tenant, of_engineer, *({"state": state} for state in GRANT_STATES)),
-    }.items():  # fmt: skip
+        ],
+        "tickets": [later, of_tenant, *({"state": state} for state in TicketState.values)],
+        "grants": [later, of_tenant, of_engineer, *({"state": state} for state in GRANT_STATES)],
+    }  # fmt: skip
+    for name, queries in lists.items():
         for asked in queries:
             yield f"{reverse(f'api:{name}')}?{urlencode(asked)}"
 

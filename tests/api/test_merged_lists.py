@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,7 +18,7 @@ from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
 
-LISTS = {
+LISTS: dict[str, tuple[Any, str]] = {
     "access-requests?order=decide_by": (AccessRequest, "decide_by"),
     "tickets?order=changed_at": (Ticket, "changed_at"),
     "tickets?order=-changed_at": (Ticket, "-changed_at"),
