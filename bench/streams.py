@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ class Elsewhere:
         self._priya = world.cast.people["priya"]
         self._downloads = world.windows([self._priya] * count)
 
-    def cut(self, revoke: Callable[[Grant], None], count: int, bar: Any) -> list[Result]:
+    def cut(self, revoke: Callable[[Grant | None], None], count: int, bar: Any) -> list[Result]:
         ours = Path(settings.DATA_DIR)
         data = ours / "another-host"
         data.mkdir()
@@ -213,7 +213,6 @@ class Line:
     plain: socket.socket
     grant: Grant | None = None
     token: Token | None = None
-    since: float = field(default_factory=time.monotonic)
 
     def ended_at(self, patience: float) -> float:
         """Read everything that still comes, or the answer of a call that waits. Return when it has ended."""
@@ -313,13 +312,12 @@ class Held:
         return [Result(name.format(path), times, SECONDS, AIM_OF_A_PAGE) for path, times in found.items()]
 
     def cut(
-        self, revoke: Callable[[Grant], None], count: int, where: str = "", aim: str = AIM_OF_A_CUT
+        self, revoke: Callable[[Grant | None], None], count: int, where: str = "", aim: str = AIM_OF_A_CUT
     ) -> list[Result]:
         """End windows and tokens, one after the other. The clock begins when the act is known to be committed."""
-        downloads = [self._cut_one(line, partial(revoke, line.grant)) for line in self.downloads[:count] if line.grant]
-        pages = [self._cut_page(line, revoke) for line in self.pages[:count]]
-        tokens = [(line, line.token) for line in self.streams[:count] if line.token]
-        streams = [self._cut_one(line, partial(_end_token, token)) for line, token in tokens]
+        downloads = _times(self.downloads, count, lambda line: self._cut_one(line, partial(revoke, line.grant)))
+        pages = _times(self.pages, count, lambda line: self._cut_page(line, revoke))
+        streams = _times(self.streams, count, lambda line: self._cut_one(line, partial(_end_token, line.token)))
         return [
             Result(f"{where}{what}, max {max(times) * 1000:,.0f} ms", times, sum(times), aim)
             for what, times in (
@@ -330,7 +328,7 @@ class Held:
             if times
         ]
 
-    def _cut_page(self, line: Line, revoke: Callable[[Grant], None]) -> float:
+    def _cut_page(self, line: Line, revoke: Callable[[Grant | None], None]) -> float:
         grant = line.grant
         assert grant is not None
         # A page is answered after half a minute, and asks again.
@@ -346,13 +344,32 @@ class Held:
         reader.start()
         reader.join(ENDED_WITHIN)
         if ended:
-            what = "stream" if line.token else "page or download"
-            raise SystemExit(f"no: a {what} had ended before it was cut, {ended[0] - line.since:.1f} s after its begin")
+            raise EndedBefore
         act()
         committed = time.monotonic()
         reader.join()
         line.plain.close()
         return max(0.0, ended[0] - committed)
+
+
+class EndedBefore(Exception):
+    """The connection had ended before it was cut, for example because its client was too slow."""
+
+
+def _times(lines: list[Line], count: int, cut: Callable[[Line], float]) -> list[float]:
+    """Cut so many of these, one after the other, and return the times. Those that have ended before are left out.
+
+    Raise SystemExit if that leaves too few.
+    """
+    found = list[float]()
+    for line in lines:
+        if len(found) == count:
+            break
+        with suppress(EndedBefore):
+            found.append(cut(line))
+    if len(found) < min(count, len(lines)) // 2:
+        raise SystemExit(f"no: of {len(lines)} connections, only {len(found)} were there to be cut")
+    return found
 
 
 class Reading:
@@ -382,13 +399,15 @@ class Reading:
                         line.plain.recv(AT_A_TIME, socket.MSG_DONTWAIT)
 
 
-def _end_token(token: Token) -> None:
+def _end_token(token: Token | None) -> None:
     """Revoke a token in another process than that of its stream, with the chime of an act that has committed."""
+    assert token is not None
     Token.objects.filter(pk=token.pk).update(revoked_at=clock.now())
     chime.strike()
 
 
-def _revoke(running: product.Product, bearer: str, grant: Grant) -> None:
+def _revoke(running: product.Product, bearer: str, grant: Grant | None) -> None:
+    assert grant is not None
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
     path = f"/api/v1/access-requests/{grant.access_request_id}/revoke"
     for _attempt in range(3):
