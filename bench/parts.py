@@ -203,13 +203,13 @@ def _empty(_arguments: Namespace) -> list[World]:
 #: Those with a limit have aims in docs/performance.md. The others run only if they are named. Those whose time depends
 #: most on the machine come last, because they get the time that the others have left.
 PARTS = {
-    "decisions": Part(_decisions, 85, 42, lambda asked: grants(asked, *_decided(asked.quick)), is_copied=False),
     "calls": Part(_calls, 30, 14),
     "acts": Part(_acts, 25, 8),
     "gates": Part(_gates, 70, databases=("postgresql",)),
     "proof": Part(_proof, 15, 7, lambda asked: [World("tree", (asked.proven,))], is_copied=False),
     "log-search": Part(_log_search, 35, worlds=lambda asked: [World("log", (asked.entries,))], is_copied=False),
     "rest": Part(_rest, 115, worlds=_empty),
+    "decisions": Part(_decisions, 85, 42, lambda asked: grants(asked, *_decided(asked.quick)), is_copied=False),
     "streams": Part(_streams, 135),
     "sweeps": Part(_sweeps, 110, 15, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
     "pages": Part(_pages, 85, worlds=lambda asked: [World("customer", (asked.rows, asked.entries))], is_copied=False),
