@@ -1,4 +1,4 @@
-"""Renders a template once, and then only fills in the values, for parts that a page repeats many times.
+"""Renders a template once, and then only fills in the values, for parts that a page or all pages repeat.
 
 Rendering a row of the log's table fifty times took four fifths of the page's time. Nearly all of it was for words that
 are the same in every row.
@@ -24,8 +24,8 @@ _SLOT = re.compile("\x02(\\w+)\x03")
 class Skeleton:
     """A rendered template with slots, in one language.
 
-    The template writes a slot as `{{ slot.name }}`. It can also test the flags, which are the same in all rows that use
-    this skeleton.
+    The template writes a slot as `{{ slot.name }}`. It can also test the flags, which are the same wherever this
+    skeleton is used.
     """
 
     def __init__(self, template: str, slots: tuple[str, ...], flags: frozenset[str]) -> None:
