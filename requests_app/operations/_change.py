@@ -269,6 +269,7 @@ def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool, only_ju
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
+    # A form's key is claimed in this transaction, and the claim must last.
     is_quick = only_judges and actor.once is None
     within = bounds.within(replace(bounds.current(), waits_for_disk=False)) if is_quick else nullcontext()
     try:

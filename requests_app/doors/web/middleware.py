@@ -73,6 +73,7 @@ def actor_in(request: HttpRequest) -> Actor:
     """Return the actor of a signed-in request. All views get the actor from here."""
     found: Any = request
     if isinstance(found.actor, SimpleLazyObject):
+        # Its first use puts the actor in its place.
         bool(found.actor)
     return cast(Actor, found.actor)
 
