@@ -106,7 +106,7 @@ def _read(row: Any, *names: str) -> None:
         if name in known:
             continue
         manager = getattr(row, name)
-        # This queryset never becomes a statement. So its condition stays undone, as Django makes it at the first use.
+        # This queryset only carries the rows. Django would add its condition at its first use as a query.
         found = manager.get_queryset()
         found._result_cache, found._prefetch_done = _ROWS[name](row=row.pk), True
         for each in found._result_cache:

@@ -106,7 +106,7 @@ class StaffAdmin(SealedAdmin):
         If every column could be a filter, somebody could find out secrets letter by letter.
         """
         if self.date_hierarchy and lookup in {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}:
-            # Django calculates with the year before it checks the year.
+            # Django calculates with the year before it checks it, and Python reads no number of thousands of digits.
             return value.isdecimal() and len(value) < 6 and int(value) < _LAST_YEAR
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 

@@ -546,7 +546,7 @@ def _days(n: object) -> str:
     return ngettext("%(n)s day", "%(n)s days", n) % {"n": grouped(n)}
 
 
-#: As json.loads, which first asks what it got.
+#: json.loads() does the same, after it has looked at the type of its argument.
 _decoded = json.JSONDecoder().decode
 
 
