@@ -7,6 +7,7 @@ read it by then. It signs until the next key begins. A day after its last token 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable
 from copy import copy
 from datetime import datetime, timedelta
@@ -35,6 +36,9 @@ RSA_BITS = 2048
 PUBLISHED_BEFORE, SIGNS_FOR, PUBLISHED_AFTER = timedelta(hours=24), timedelta(days=90), timedelta(days=1)
 #: No token that these keys sign is valid for longer.
 LONGEST_TOKEN = timedelta(minutes=5)
+#: For how many seconds a thread waits while another one of this process makes the first key.
+MAKING_SECONDS = 2.0
+_MAKING = threading.Lock()
 
 
 class TokenKeyQuerySet(models.QuerySet["TokenKey"]):
@@ -105,8 +109,15 @@ def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
         for other in TokenKey.objects.published(at).filter(alg=alg, signs_from__lte=at):
             # Probably the setting was changed, and the former key is not listed.
             security_log.error("token_key.unreadable", kid=other.kid)
-        # Programs read the new key when they see it.
-        make(alg, at, signs_from=at, after=last)
+        # Programs read the new key when they see it. The threads of this process that need it wait for the first of
+        # them, because each key of RSA takes a second of a core. None waits for long: another may wait for its rows.
+        is_first = _MAKING.acquire(timeout=MAKING_SECONDS)
+        try:
+            if newest(alg) == last:
+                make(alg, at, signs_from=at, after=last)
+        finally:
+            if is_first:
+                _MAKING.release()
     raise Unreadable
 
 

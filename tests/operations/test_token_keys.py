@@ -21,7 +21,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed
-from requests_app.models import TokenKey
+from requests_app.models import TokenKey, token_keys
 from requests_app.models.token_keys import ALGORITHMS, _registry, generated, public_keys, signed, verified
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform.sealing import Unreadable
@@ -74,6 +74,30 @@ def test_the_first_key_is_made_when_it_is_needed_and_another_library_verifies(ca
     assert read(token) == {"sub": "erik"}
     assert (TokenKey.objects.count(), signed({}, typ="x", alg=alg) != token) == (1, True)
     assert TokenKey.objects.count() == 1
+
+
+def test_a_thread_that_has_waited_for_the_first_key_makes_no_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waited:
+        """Another thread makes the key while this one waits."""
+
+        def acquire(self, *, timeout: float) -> bool:
+            at = clock.now()
+            token_keys.make("EdDSA", at, signs_from=at, after=0)
+            return True
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(token_keys, "_MAKING", Waited())
+    made = list[str]()
+
+    def noted(alg: Any) -> Any:
+        made.append(alg)
+        return generated(alg)
+
+    monkeypatch.setattr(token_keys, "generated", noted)
+    assert verified(signed({"sub": "me"}, typ="test", alg="EdDSA"), typ="test") == {"sub": "me"}
+    assert made == ["EdDSA"]
 
 
 def test_the_sweep_makes_no_key_where_nothing_is_signed_and_records_each_key_once(cast: Cast) -> None:
