@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -231,18 +231,24 @@ def type_of(field: Field[Any, Any]) -> str:
 
 
 def _document(rows: Sequence[Model], columns: tuple[str, ...]) -> str:
-    return json.dumps([{column: getattr(row, column) for column in columns} for row in rows], default=_as_text)
+    values = attrgetter(*columns)
+    return json.dumps(
+        [
+            {
+                column: text(value) if (text := _TEXTS.get(type(value))) is not None else value
+                for column, value in zip(columns, values(row), strict=True)
+            }
+            for row in rows
+        ]
+    )
 
 
-def _as_text(value: object) -> str:
-    """Return a value as PostgreSQL reads it from a text. It converts the text to the type of the column."""
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return f"\\x{value.hex()}"
-    raise TypeError(f"{type(value).__name__} has no text for the database")
+#: Writes values as PostgreSQL reads them from a text. It converts the text to the type of the column.
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    UUID: lambda value: f"{value.int:032x}",
+    datetime: datetime.isoformat,
+    bytes: lambda value: f"\\x{value.hex()}",
+}
 
 
 def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:

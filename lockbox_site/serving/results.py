@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,12 +74,12 @@ class Results:
             wait = self._ready.popleft()
             if wait.waiting.done():
                 continue
-            if wait.future.cancelled():
-                wait.waiting.set_exception(ClientGone())
-            elif (error := wait.future.exception()) is not None:
-                wait.waiting.set_exception(error)
-            else:
+            try:
                 wait.waiting.set_result(wait.future.result())
+            except CancelledError:
+                wait.waiting.set_exception(ClientGone())
+            except BaseException as error:
+                wait.waiting.set_exception(error)
 
     def _look(self) -> None:
         """Ask the web server whether the clients of the calls that have waited for long are still there."""

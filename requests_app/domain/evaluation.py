@@ -21,6 +21,9 @@ from requests_app.domain.policy import ContentAccessFacts
 
 #: The longest values that a question may have: a mail address, a locator, an item of a resource.
 SUBJECT_MAX, RESOURCE_MAX, ITEM_MAX = 320, 400, 1024
+#: The longest values of all fields of a question, in their order.
+_MOST = (60, SUBJECT_MAX, 60, 60, RESOURCE_MAX, 60, ITEM_MAX)
+_ACTIONS = frozenset(map(str, Action))
 #: The names for the type of the person. "engineer" is the product's word; other services say "user".
 SUBJECT_TYPES = frozenset({"engineer", "user"})
 
@@ -49,17 +52,11 @@ class Question:
     item: str = ""
 
     def __post_init__(self) -> None:
-        for text, most in (
-            (self.subject_type, 60),
-            (self.subject, SUBJECT_MAX),
-            (self.action, 60),
-            (self.service, 60),
-            (self.resource, RESOURCE_MAX),
-            (self.tenant, 60),
-            (self.item, ITEM_MAX),
-        ):
-            if len(text) > most or not _is_storable(text):
-                raise Malformed
+        texts = (
+            self.subject_type, self.subject, self.action, self.service, self.resource, self.tenant, self.item
+        )  # fmt: skip
+        if any(len(text) > most for text, most in zip(texts, _MOST, strict=True)) or not _is_storable("".join(texts)):
+            raise Malformed
 
 
 def _is_storable(text: str) -> bool:
@@ -158,7 +155,7 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
     `sees_people` is False if the asker belongs to a customer, because a customer knows the provider's people only
     through their windows. Without a window, such an asker gets the same answer whether the person exists or not.
     """
-    if question.action not in list(Action):
+    if question.action not in _ACTIONS:
         return Verdict(decision=False, reason=UnknownAction.code, at=at), None
     if facts.needs_tenant:
         # The answer is the same whether a resource has this external id, so nobody learns from it what exists.

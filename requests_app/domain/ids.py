@@ -7,22 +7,23 @@ would have several addresses.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.urls.converters import UUIDConverter
 
+_HEX = "[0-9a-fA-F]"
+_USUAL = re.compile(rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
+
 
 def as_id(text: object) -> UUID | None:
     """Return the id in a text. Return None if the text is not an id in the usual form; it may be a name."""
     if isinstance(text, UUID):
         return text
-    try:
-        found = UUID(str(text))
-    except ValueError:
-        return None
-    return found if str(found) == str(text).lower() else None
+    found = str(text)
+    return UUID(found) if _USUAL.fullmatch(found) else None
 
 
 class IdField(forms.UUIDField):
@@ -40,4 +41,4 @@ class IdField(forms.UUIDField):
 # Django's own converter accepts only lower case. Every `<uuid:…>` in a route uses its pattern, so the pattern is
 # replaced here. Django deprecates a second converter with this name, and a converter with a new name could be forgotten
 # in a route.
-UUIDConverter.regex = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+UUIDConverter.regex = _USUAL.pattern

@@ -70,6 +70,8 @@ def read_all(queries: Sequence[EvaluationQuery], *, hold: bool = False, waits: b
 
 _ASK = Prepared("SELECT * FROM requests_evaluations(%s::jsonb, %s, %s, %s, %s, %s)")
 _LIVE = sorted(map(str, TICKET_LIVE))
+#: The levels that allow each action.
+_LEVELS = {action: levels.covering(needed) for action, needed in levels.NEEDED.items()}
 
 
 def _in_one_call(queries: Sequence[EvaluationQuery], *, hold: bool, waits: bool) -> list[Found]:
@@ -94,7 +96,6 @@ def _in_one_call(queries: Sequence[EvaluationQuery], *, hold: bool, waits: bool)
 
 def _asked(n: int, query: EvaluationQuery) -> dict[str, Any]:
     (by_id, by_email), (by_key, by_place), (tenant, slug) = query.subject, query.resource, query.tenant
-    needed = levels.NEEDED.get(query.question.action)
     return {
         "n": n,
         "asker": str(query.asker),
@@ -107,7 +108,7 @@ def _asked(n: int, query: EvaluationQuery) -> dict[str, Any]:
         "by_place": by_place,
         "of_tenant": tenant and str(tenant),
         "of_slug": slug,
-        "levels": levels.covering(needed) if needed else [],
+        "levels": _LEVELS.get(query.question.action, []),
         "sole": query.sole and str(query.sole),
         "log": query.log and str(query.log),
     }

@@ -35,6 +35,7 @@ from audit_app import recorder
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import ALLOW_ACCESS
+from requests_app.domain.copies import copied
 from requests_app.domain.deciding import CROWD, TOO_BUSY, Asked, Decided, QuotaLeft, Take, TokenRefused
 from requests_app.domain.errors import Busy, DomainError, OutcomeUnknown, SecondFactorRequired
 from requests_app.domain.evaluation import Question, Verdict
@@ -221,7 +222,7 @@ class DecisionLane:
     def _admitted(self, call: Call, caller: Caller) -> Iterator[OpenQuestion]:
         """Yield the questions that the caller may ask. All others are answered here."""
         first, account = call.asked[0], caller.token.account
-        actor = replace(caller.actor, request_id=first.request_id, ip=first.ip)
+        actor = copied(caller.actor, request_id=first.request_id, ip=first.ip)
         left: QuotaLeft | None = None
         places, take = sum(each.places for each in call.asked), first.take or self._take
         try:
@@ -526,7 +527,7 @@ def _record(group: list[OpenQuestion], *, waits: bool) -> Blocked:
         for each in done:
             number = each.earlier if each.entry is None else rows[each.entry].seq
             if each.verdict is not None:
-                each.verdict = replace(each.verdict, entry=number)
+                each.verdict = copied(each.verdict, entry=number)
         repeats.keep()
     with together():
         for each in done:

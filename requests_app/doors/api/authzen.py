@@ -42,6 +42,9 @@ class Purpose(StrEnum):
     ACCESS = "access"
 
 
+_PURPOSES = tuple(Purpose)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One question in the format of the standard, before anything in it is looked up in the database."""
@@ -175,7 +178,7 @@ def parts_in(body: Any) -> dict[str, dict[str, Any]]:
                 if not isinstance(value.get(name, ""), str):
                     raise Malformed(_("%(member)s must be text.") % {"member": f"{part}.{name}"})
     # A caller that misspells `access` must not get advice only.
-    if found.get("context", {}).get("purpose", Purpose.ADVICE) not in list(Purpose):
+    if found.get("context", {}).get("purpose", Purpose.ADVICE) not in _PURPOSES:
         raise Malformed(_("context.purpose must be one of these: ") + ", ".join(Purpose))
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from json import JSONDecodeError, JSONDecoder
@@ -105,8 +105,8 @@ _Part = Generator[Sequence[Asked] | Callable[[], Any], Any, Any]
 
 
 def _take(account_id: UUID, places: int) -> quota.QuotaStatus:
-    standing = quota.CALLS.take((account_id, QUOTA), int(settings.EVALUATIONS_PER_MINUTE), places=places)
-    return replace(standing, name=QUOTA)
+    most = int(settings.EVALUATIONS_PER_MINUTE)
+    return quota.CALLS.take((account_id, QUOTA), most, places=places, name=QUOTA)
 
 
 #: One decision lane for all: what waits for the same log in this process is written together.

@@ -41,7 +41,8 @@ class Quota:
         self._name, self._lock = name, threading.Lock()
         self._taken: dict[Hashable, tuple[float, int]] = {}
 
-    def take(self, caller: Hashable, limit: int, *, places: int = 1) -> QuotaStatus:
+    def take(self, caller: Hashable, limit: int, *, places: int = 1, name: str = "") -> QuotaStatus:
+        """Take places of the caller's quota, and return what is left. `name` is another name for this quota."""
         now = clock.monotonic()
         with self._lock:
             since, count = self._taken.get(caller, (now, 0))
@@ -54,7 +55,7 @@ class Quota:
             if len(self._taken) > _MOST:
                 self._forget(now)
         reset = max(1, int(WINDOW - (now - since)) + 1)
-        return QuotaStatus(self._name, limit, limit - count, reset, is_over)
+        return QuotaStatus(name or self._name, limit, limit - count, reset, is_over)
 
     def clear(self) -> None:
         with self._lock:
