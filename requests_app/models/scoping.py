@@ -64,6 +64,16 @@ class ScopedQuerySet(models.QuerySet[Any]):
         scope = self.scope_of(actor)
         return self if scope is None else self.filter(**{f"{scope[0]}__in": scope[1]})
 
+    def visible_in_order(self, actor: Actor) -> Self:
+        """Return the rows that the actor can see, for a list in an order that an index of all rows has.
+
+        Without statistics, SQLite would take the index of the queues instead, and read and sort all of their rows.
+        """
+        scope = self.scope_of(actor)
+        if scope is None or actor.side is Side.CUSTOMER or connections[self.db].vendor != "sqlite":
+            return self.visible_to(actor)
+        return self.alias(of=without_index(scope[0])).filter(of__in=scope[1])
+
     def of_visible(self, actor: Actor, pks: Iterable[UUID], column: str) -> dict[UUID, Any]:
         """Return the values of this column for those of the rows with these ids that the actor can see.
 

@@ -135,7 +135,7 @@ def access_requests(actor: Actor) -> Any:
 
 def listed(actor: Actor) -> Any:
     """Return all access requests that the actor may see, with only the columns that one line of the API has."""
-    rows = AccessRequest.objects.visible_to(actor).only(*_IN_LINE)
+    rows = AccessRequest.objects.visible_in_order(actor).only(*_IN_LINE)
     rows = rows.select_related("tenant", "service", "ticket", "requested_by", "grant")
     scope = AccessRequestResource.objects.select_related("resource")
     named = scope.only("access_request", "position", "resource__kind", "resource__name", "resource__is_practice")
@@ -208,7 +208,7 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 
 def grants(actor: Actor) -> Any:
     """Return all grants that the actor may see, with the related rows that one line of a list shows."""
-    rows = Grant.objects.visible_to(actor).select_related(
+    rows = Grant.objects.visible_in_order(actor).select_related(
         "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
     )
     return rows.prefetch_related("access_request__scope__resource")

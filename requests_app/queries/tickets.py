@@ -63,7 +63,7 @@ def asked(row: Ticket, *, actor: Actor) -> Asked:
 
 def listed(actor: Actor) -> TicketQuerySet:
     """Return all tickets that this actor may see, each with the people that it names."""
-    return Ticket.objects.visible_to(actor).select_related(*LINE)
+    return Ticket.objects.visible_in_order(actor).select_related(*LINE)
 
 
 def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:

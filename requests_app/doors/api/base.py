@@ -31,7 +31,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
-from requests_app.queries.merging import merged
+from requests_app.queries.merging import in_order, merged
 
 
 class TooOften(exceptions.Throttled):
@@ -291,6 +291,8 @@ class ListView(ApiView):
         pages.ordering = self._order()
         if (part := self.parts.get(pages.ordering[0].lstrip("-"))) is not None:
             rows = merged(rows, *part, actor=self.actor)
+        else:
+            rows = in_order(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
         return pages.get_paginated_response(
             output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
