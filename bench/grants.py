@@ -76,8 +76,7 @@ def make(cast: Cast, total: int, bar: Any) -> list[Pair]:
             # A test has a transaction around it, in which there is nothing to clean up.
             cursor.execute("ANALYZE" if connection.in_atomic_block else "VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")
-        else:
-            cursor.execute("ANALYZE")
+        # On SQLite, the product makes no statistics. With them, the plans are others.
     pairs = _pairs()
     _check(cast, pairs, total)
     return pairs
