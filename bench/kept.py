@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from psycopg import sql
 _MARK = "made"
 #: What the servers of earlier runs have left in the directory of a world: pipes, sockets, and their output.
 _OF_SERVERS = ("chimes", "run", "log-*")
+#: How often it is tried to delete a database, once a second.
+DROPS = 30
 #: Increase the number of a kind of world when its rows change, so that the worlds that are there are made again. The
 #: product's migrations are applied to an older world, and are no reason.
 _SHAPES = {"grants": 2, "customer": 1, "log": 1, "tree": 1, "empty": 1}
@@ -102,7 +105,20 @@ def leave(home: Path) -> None:
     address, _slash, name = os.environ.get("DATABASE_URL", "").rpartition("/")
     if address:
         with psycopg.connect(f"{address}/postgres", autocommit=True) as server:
+            _drop(server, name)
+
+
+def _drop(server: psycopg.Connection, name: str) -> None:
+    for attempt in range(DROPS):
+        try:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        except psycopg.errors.InsufficientPrivilege:
+            # PostgreSQL may be cleaning up in it, with a process that only a superuser can end.
+            if attempt == DROPS - 1:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def _point(home: Path, database: str) -> None:
