@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -185,6 +186,7 @@ AIMS = (
 
 #: The document with the table. Its last column says what an aim that is not met would take.
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+_NONE = re.compile(r" not measured \(\w+\)(, not measured \(\w+\))? ")
 HEAD = "| what | before | aim | measured | met | what it would take |"
 
 
@@ -246,7 +248,9 @@ def rows_of(document: str) -> dict[str, str]:
 def renewed(document: str, lines: list[str]) -> str:
     """Return the document with these lines of `table` in the place of its own. A row that was not measured stays."""
     at = lines.index("")
-    rows = {**rows_of(document), **rows_of("\n".join(lines))}
+    # Without a report of its part, a line does not know the size of its world either.
+    found = {what: line for what, line in rows_of("\n".join(lines)).items() if not _NONE.fullmatch(line.split("|")[4])}
+    rows = {**rows_of(document), **found}
     conditions = textwrap.fill(" ".join(lines[at + 1 :]), 120)
     before, _head, rest = document.partition(HEAD)
     # The paragraph after the table has the conditions of the last run.

@@ -109,6 +109,16 @@ def test_the_document_gets_the_figures_and_stays_otherwise(tmp_path: Path) -> No
         )
 
 
+def test_a_part_that_was_not_measured_changes_nothing_in_the_document(tmp_path: Path) -> None:
+    sweeps(tmp_path, sqlite=1.6)
+    wanted, document = [*SWEEPS[:1], ("pages", "sqlite")], aims.DOCUMENT.read_text(encoding="utf-8")
+    lines = aims.table(tmp_path, wanted, document)
+    assert any("pages at {rows} rows" in line and "not measured (SQLite)" in line for line in lines)
+    before, after = aims.rows_of(document), aims.rows_of(aims.renewed(document, lines))
+    # The sweeps of this test have a world of another size, so their line is a new one.
+    assert after == {**before, DUE: after[DUE]}
+
+
 def test_the_document_has_a_line_for_each_aim() -> None:
     places = {aim.what: aim.what.format(due="10,000", size="1,000,000", rows="1,000,000", entries="1,000,000",
               proven="10,000,000", held="900") for aim in aims.AIMS}  # fmt: skip
