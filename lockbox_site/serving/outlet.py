@@ -44,6 +44,7 @@ class Outlet:
         self._sent = 0
         self._before = line.acknowledged() + line.waiting() if line else 0
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
+        self._rest = SOON
 
     async def send(self, data: bytes) -> None:
         """Send all data, as fast as the client reads. Raise TooSlow or Ended, or an error if the client has gone."""
@@ -77,7 +78,7 @@ class Outlet:
         """Wait until the client has acknowledged enough that another piece can be sent. Raise TooSlow or Ended."""
         if self._line is None:
             return
-        loop, pause = asyncio.get_running_loop(), SOON
+        loop = asyncio.get_running_loop()
         taken = self._line.acknowledged() - self._before
         if self._sent - taken + PIECE <= WINDOW:
             self._since, self._taken_then = loop.time(), taken
@@ -88,11 +89,22 @@ class Outlet:
                     self._line.hang_up()
                     raise TooSlow
                 self._since, self._taken_then = loop.time(), taken
-            await self._pause(pause)
+            await self._pause(self._rest)
             self._require_not_ended()
             now = self._line.acknowledged() - self._before
-            pause = SOON if now > taken else min(2 * pause, SELDOM)
+            self._rest = self._next_rest(now - taken, self._sent - now + PIECE - WINDOW)
             taken = now
+
+    def _next_rest(self, read: int, missing: int) -> float:
+        """Return when to ask the kernel again: when the client should have read what is missing, at its present rate.
+
+        If nothing is missing, this is the room for one more piece. Hundreds of slow readers would otherwise fill a core
+        with questions.
+        """
+        if not read:
+            return min(2 * self._rest, SELDOM)
+        wanted = missing if missing > 0 else PIECE
+        return min(max(SOON, self._rest * wanted / read), SELDOM)
 
     async def _pause(self, seconds: float) -> None:
         if self._ending is None:
