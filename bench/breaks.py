@@ -31,7 +31,7 @@ from django.urls import reverse
 
 from bench import asking, product, server
 from bench.storm import processes
-from bench.streams import SIZE, World
+from bench.streams import World, content_with_a_big_item
 from requests_app.domain import clock
 from requests_app.models import Grant, Token
 from tests.cast import Cast
@@ -56,11 +56,7 @@ KINDS = ("event stream", "page", "download")
 
 def run(cast: Cast, held: int, bar: Any, *, only: str = "") -> list[str]:
     """Return what was noticed in each break whose name contains `only`, as lines of a table."""
-    content = Path(settings.CONTENT_ROOT)
-    library = content / cast.resource(name="legal").locator
-    library.mkdir(parents=True, exist_ok=True)
-    with (library / "big.bin").open("wb") as file:
-        file.truncate(SIZE)
+    content = content_with_a_big_item(cast)
     world = World(cast)
     lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     with product.running(whole=True, CONTENT_ROOT=str(content)) as running:

@@ -60,7 +60,7 @@ def vendor() -> str:
 
 
 def facts(world: World, place: Path) -> dict[str, Any] | None:
-    """Return what is known about the world, or None if a part of it is missing."""
+    """Return the facts about the world, or None if a part of it is missing."""
     mark = world.home(place) / _MARK
     if not mark.exists():
         return None

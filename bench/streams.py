@@ -69,13 +69,19 @@ SIZE = 48 * 1024 * 1024
 PIECE, PAUSE = 64 * 1024, 0.002
 
 
-def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Return the times of cuts and of other pages, and lines about memory and processor time."""
+def content_with_a_big_item(cast: Cast) -> Path:
+    """Write a file of SIZE into a resource, and return the directory of all content."""
     content = Path(settings.CONTENT_ROOT)
     library = content / cast.resource(name="legal").locator
     library.mkdir(parents=True, exist_ok=True)
     with (library / "big.bin").open("wb") as file:
         file.truncate(SIZE)
+    return content
+
+
+def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[Result], list[str]]:
+    """Return the times of cuts and of other pages, and lines about memory and processor time."""
+    content = content_with_a_big_item(cast)
     world = World(cast)
     people = world.engineers(held // 2)
     pages = world.windows(people)

@@ -697,7 +697,7 @@ def rows_of(text: str) -> list[Row] | None:
     found = iter((divided("".join(others)) if others else ()) or ())
     whole = [next(found, None) if row is None else row for row in rows]
     # With fewer rows than lines, a pattern has matched more than one line.
-    return whole if len(whole) == count and None not in whole else None  # type: ignore[return-value]
+    return whole if len(whole) == count and None not in whole else None  # type: ignore[return-value]  # has no None
 
 
 def divided(text: str) -> list[Row] | None:

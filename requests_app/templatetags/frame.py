@@ -1,4 +1,4 @@
-"""Tags for what is around the content of every page. What all people see is rendered once, and the rest is filled in.
+"""Tags for the frame of every page. The parts that are equal for all people are rendered once, the rest is filled in.
 
 No text of a person is stored: only the places for it are.
 """

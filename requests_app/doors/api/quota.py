@@ -42,7 +42,7 @@ class Quota:
         self._taken: dict[Hashable, tuple[float, int]] = {}
 
     def take(self, caller: Hashable, limit: int, *, places: int = 1, name: str = "") -> QuotaStatus:
-        """Take places of the caller's quota, and return what is left. `name` is another name for this quota."""
+        """Take places of the caller's quota, and return how many are left. `name` is another name for this quota."""
         now = clock.monotonic()
         with self._lock:
             since, count = self._taken.get(caller, (now, 0))
