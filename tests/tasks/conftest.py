@@ -111,8 +111,11 @@ def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
 
 
 def runs(pid: int, command: str) -> bool:
-    """Return whether the command line of the process has this word."""
-    return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    """Return whether the command line of the process has this word. A process that has just ended runs nothing."""
+    try:
+        return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def beats() -> dict[str, dt.datetime]:
