@@ -21,7 +21,7 @@ from requests_app.work.webhooks import delivery as webhooks
 #: What a part imports while it starts. To load it before the fork must start no thread and open no connection.
 MODULES = {
     supervisor.WEB: ("lockbox_site.serving.bridge", "lockbox_site.serving.handler", "lockbox_site.serving.fast_path",
-                     "requests_app.operations.streams", "granian.cli", "granian.server", "asyncio"),
+                     "requests_app.operations.streams", "granian.cli", "granian.server", "asyncio", "uvloop"),
     supervisor.CLUSTER: ("requests_app.tasks", "requests_app.content.connectors.registry"),
     supervisor.BEAT: ("requests_app.work.beat",),
     supervisor.TOOLS: ("requests_app.doors.tools.server",),

@@ -13,6 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -31,7 +32,6 @@ from lockbox_site.serving.fast_path import FastCall, FastPath
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
 from lockbox_site.serving.results import ClientGone
-from lockbox_site.serving.wakes import wake_once
 from requests_app.operations.streams import WindowClosed
 from requests_app.platform import hashing, waiting
 from requests_app.platform.sockets import Line
@@ -79,7 +79,6 @@ class Bridge:
 
         Threads that were started earlier would not survive the fork.
         """
-        wake_once(loop)
         self._loop, self._stopping = loop, loop.create_future()
         _before_stop(loop, self._stop)
         self._sign_in = resolve_url(settings.LOGIN_URL)
@@ -516,22 +515,23 @@ class Poll:
 
 
 def _before_stop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-    """Call this function when the web server tells its process to stop, before the web server's own handler.
+    """Make the loop call this function when the web server tells its process to stop, before it does anything else.
 
     The web server calls nothing of the application before all connections have ended, and no stream of events ends by
-    itself. It has set its handler on the loop, which has no public way to read it.
+    itself. It has set its handler on the loop. Each loop has a handler of Python beside it, which does nothing or only
+    notes the signal, and which Python calls before the loop hears of the signal.
     """
-    handlers: dict[int, asyncio.Handle] = getattr(loop, "_signal_handlers", {})
-    former = handlers.get(signal.SIGTERM)
-    if former is None:
+    noted = signal.getsignal(signal.SIGTERM)
+    if not callable(noted):
         return
-    callback, arguments = former._callback, former._args  # type: ignore[attr-defined]  # see above
 
-    def stop() -> None:
-        act()
-        callback(*arguments)
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        noted(number, frame)
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, stop)
+    # As the loop has it: the signal interrupts no call of the system.
+    signal.siginterrupt(signal.SIGTERM, False)
 
 
 def _count(reason: str) -> None:

@@ -121,7 +121,7 @@ def web_command() -> list[str]:
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
         "--workers": settings.WEB_WORKERS, "--backlog": 4096, "--backpressure": most_connections(),
         "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--http1-header-read-timeout": HEADER_SECONDS * 1000,
-        "--loop": "asyncio", "--workers-kill-timeout": 5, "--log-level": "error",
+        "--loop": "uvloop", "--workers-kill-timeout": 5, "--log-level": "error",
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]

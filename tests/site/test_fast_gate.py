@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+import uvloop
 from django.conf import settings
 from django.db import connections
 from django.test import override_settings
@@ -220,7 +221,7 @@ def asked_at_once(world: World, *, count: int = 1, method: str = "GET", **header
         await asyncio.wait_for(asyncio.gather(*(bridge.__rsgi__(question, each) for each in answers)), timeout=60)
         return answers
 
-    return asyncio.run(main())
+    return uvloop.run(main())
 
 
 def test_questions_at_once_are_read_together_and_each_has_its_entry(

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
@@ -434,7 +435,7 @@ def through_the_bridge(path: str = ONE, body: bytes = QUESTION, *, count: int = 
             call.cancel()
         return answers
 
-    return asyncio.run(main())
+    return uvloop.run(main())
 
 
 @pytest.mark.parametrize(
@@ -563,7 +564,7 @@ def test_a_server_that_ends_answers_the_calls_that_wait_for_the_lane(monkeypatch
         assert answer.status == 0
         return answer, call
 
-    with contextlib.closing(asyncio.new_event_loop()) as loop:
+    with contextlib.closing(uvloop.new_event_loop()) as loop:
         found.__rsgi_init__(loop)
         answer, call = loop.run_until_complete(begin())
         found.__rsgi_del__(loop)
@@ -685,7 +686,7 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
         # The second one says that the thread has ended.
         assert len(woken) == 2
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_a_call_whose_client_has_gone_is_cancelled_unless_the_engine_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -711,4 +712,4 @@ def test_a_call_whose_client_has_gone_is_cancelled_unless_the_engine_has_begun(m
         assert await asyncio.gather(*calls[1:]) == ["decided", "decided"]
         assert found._waits == {}
 
-    asyncio.run(main())
+    uvloop.run(main())

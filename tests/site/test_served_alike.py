@@ -26,7 +26,7 @@ def served(interface: str, module: str) -> Iterator[int]:
     port = free_port()
     command = [
         sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port),
-        "--http", "1", "--loop", "asyncio", "--no-ws", "--log-level", "critical", f"tests.site.{module}:application",
+        "--http", "1", "--loop", "uvloop", "--no-ws", "--log-level", "critical", f"tests.site.{module}:application",
     ]  # fmt: skip
     # WSGI puts the environment into each request, where such a variable would look like a header.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HTTP_", "CONTENT_"))}
