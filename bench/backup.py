@@ -26,7 +26,7 @@ RESTORED = "lockbox_bench_restored"
 def run(entries: int, scratch: Path, bar: Any) -> tuple[list[Result], list[str]]:
     with suppress(keys.NoKey):
         keys.create()
-    log._append(bar, "entries to back up", entries, log.BATCH, "")
+    log.append(bar, "entries to back up", entries, log.BATCH, "")
     (to := scratch / "backups").mkdir()
     identity = pyrage.x25519.Identity.generate()
     readers = sealing.readers([str(identity.to_public())], None)

@@ -21,22 +21,31 @@ ROOT = Path(__file__).resolve().parents[1]
 AIMED_AT = 1_000_000
 
 
-def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
-    """Measure bundles of logs with different lengths. The results show whether memory grows with the log."""
+def assign(tenant: UUID, count: int) -> None:
+    """Make the tenant to whom a log belongs, and sign the log.
+
+    The command would sign first. Signing all entries is no part of the measurement.
+    """
+    plan = Plan.objects.create(name=f"Measured {count}", includes_lockbox=True)
+    Tenant.objects.create(
+        pk=tenant,
+        name=f"Measured {count}",
+        slug=f"measured-{count}",
+        plan=plan,
+        lockbox_on=True,
+        created_at=clock.now(),
+    )
+    checkpoints.sign(tenant, at=clock.now())
+
+
+def run(bar: Any, logs: Sequence[tuple[int, UUID]]) -> list[Result]:
+    """Measure bundles of logs with different lengths. The results show whether memory grows with the log.
+
+    Each bundle adds an entry to its log, which says that it was taken.
+    """
     ticking = bar.add_task("evidence, written and verified", total=2 * len(logs))
-    plan = Plan.objects.create(name="Measured", includes_lockbox=True)
     results = []
-    for tenant, count in logs:
-        Tenant.objects.create(
-            pk=tenant,
-            name=f"Measured {count}",
-            slug=f"measured-{count}",
-            plan=plan,
-            lockbox_on=True,
-            created_at=clock.now(),
-        )
-        # The command would sign first. Signing all entries is not part of the measurement, so it is done before.
-        checkpoints.sign(tenant, at=clock.now())
+    for count, tenant in logs:
         path = Path(settings.DATA_DIR) / f"evidence-{count}.zip"
         results.append(_written(tenant, count, path))
         bar.advance(ticking)

@@ -25,7 +25,7 @@ _OF_SERVERS = ("chimes", "run", "log-*")
 DROPS = 30
 #: Increase the number of a kind of world when its rows change, so that the worlds that are there are made again. The
 #: product's migrations are applied to an older world, and are no reason.
-_SHAPES = {"grants": 2, "customer": 1, "log": 1, "tree": 1, "empty": 1}
+_SHAPES = {"grants": 2, "customer": 1, "log": 1, "evidence": 1, "tree": 1, "empty": 1}
 
 
 @dataclass(frozen=True)

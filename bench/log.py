@@ -1,10 +1,11 @@
-"""Measure the log: append entries with tiles and checkpoints, sign again, verify, and make proofs."""
+"""Measure the log: append entries with tiles and checkpoints, sign again, check, prove, and write evidence."""
 
 from __future__ import annotations
 
 import datetime as dt
 import random
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +20,8 @@ from bench.entries import AT, entry
 from bench.measure import Result, timed
 
 BATCH = 500
+#: How many entries are appended alone, and how many in batches. A log of any length takes as long for each.
+_ALONE, _BATCHED = 3_000, 100_000
 #: How many entries an idle log has.
 SHORT = 20
 #: The most idle logs. To make them takes twice as long as to date them.
@@ -29,18 +32,36 @@ SIGN_EVERY = 10.0
 
 def run(entries: int, bar: Any) -> list[Result]:
     keys.create()
+    alone, batched = min(_ALONE, entries), min(_BATCHED, entries)
     # This comes first, because a round signs any log that is due.
     idle = _heartbeats(bar, min(_IDLE, entries // 10) // redating.BATCH * redating.BATCH)
-    alone = _append(bar, "entry appended alone", min(5_000, entries), 1, "≥ 2,000/s on PostgreSQL")[1]
-    tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 25,000 entries/s")
-    results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
-    results += [idle, _heartbeats_of_one(bar, tenant, entries)]
-    few = max(entries // 50, 1)
-    smaller = _append(bar, f"log of {few:,} entries", few, BATCH, "")[0]
-    return [*results, *bundle.run(bar, [(smaller, few), (tenant, entries)])]
+    results = [append(bar, "entry appended alone", alone, 1, "≥ 2,000/s on PostgreSQL")[1]]
+    tenant, appended = append(bar, f"batch of {BATCH} entries appended", batched, BATCH, "≥ 25,000 entries/s")
+    return [*results, appended, _receipts(bar, tenant, batched), idle, _heartbeats_of_one(bar, tenant, batched)]
 
 
-def _append(bar: Any, name: str, count: int, batch: int, aim: str) -> tuple[UUID, Result]:
+def make(entries: int, bar: Any) -> dict[str, Any]:
+    """Write two logs whose evidence is measured: one with a fiftieth of the entries. Return their tenants."""
+    keys.create()
+    made = {}
+    for count in (max(entries // 50, 1), entries):
+        tenant, result = append(bar, f"{count:,} entries appended", count, BATCH, "")
+        bundle.assign(tenant, count)
+        made[str(count)] = str(tenant)
+    return {
+        "tenants": made,
+        "appended": f"{entries:,} entries appended in batches of {BATCH}: {result.rate:,.0f} a second",
+    }
+
+
+def evidence(tenants: Mapping[str, str], bar: Any) -> list[Result]:
+    """Check the larger of the logs that `make` has made, and measure the evidence of both."""
+    logs = sorted((int(count), UUID(tenant)) for count, tenant in tenants.items())
+    count, tenant = logs[-1]
+    return [_verified(bar, tenant, count), *bundle.run(bar, logs)]
+
+
+def append(bar: Any, name: str, count: int, batch: int, aim: str) -> tuple[UUID, Result]:
     tenant, signed_at = uuid4(), time.perf_counter()
     ticking = bar.add_task(name, total=count)
 

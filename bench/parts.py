@@ -99,6 +99,12 @@ def _log(here: Here) -> Found:
     return log.run(here.arguments.entries, here.bar), []
 
 
+def _evidence(here: Here) -> Found:
+    from bench import log
+
+    return log.evidence(here.facts["tenants"], here.bar), [here.facts["appended"]]
+
+
 def _proof(here: Here) -> Found:
     from bench import log
 
@@ -213,7 +219,8 @@ PARTS = {
     "streams": Part(_streams, 135),
     "sweeps": Part(_sweeps, 110, 15, lambda asked: grants(asked, _SMALL if asked.quick else _LARGE)),
     "pages": Part(_pages, 85, worlds=lambda asked: [World("customer", (asked.rows, asked.entries))], is_copied=False),
-    "log": Part(_log, 135, worlds=_empty),
+    "log": Part(_log, 40, worlds=_empty),
+    "evidence": Part(_evidence, 95, worlds=lambda asked: [World("evidence", (asked.entries,))], is_copied=False),
     "lane": Part(_lane),
     "guards": Part(_guards),
     "revoked": Part(_revoked, worlds=_empty),
@@ -243,6 +250,8 @@ def make(world: World, home: Path, bar: Any) -> dict[str, Any]:
         return {"rows": page_world.make(home / "content", rows, entries, bar)}
     elif world.kind == "log":
         return log_search.make(world.size, bar)
+    elif world.kind == "evidence":
+        return log.make(world.size, bar)
     elif world.kind == "tree":
         return {"tenant": str(log.grow(world.size, bar))}
     return {}
