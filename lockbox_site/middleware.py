@@ -26,8 +26,8 @@ from lockbox_site import health, logs, views
 from lockbox_site.monitoring import metrics
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
-from requests_app.doors.web import keeping
-from requests_app.doors.web.sent import fields_of
+from requests_app.doors.web import keeping, signed_out
+from requests_app.doors.web.sent import fields_of, is_from_our_page
 from requests_app.platform import outcome, statics
 from requests_app.platform.waiting import Waiting
 from requests_app.words.times import duration_words
@@ -291,7 +291,7 @@ class SessionLimitsMiddleware:
     def end(self, request: HttpRequest, why: str) -> HttpResponse:
         person_id = request.user.pk
         security_log.info("session.ended", reason=why, user_id=str(person_id))
-        fields = fields_of(request)
+        fields = [] if signed_out.is_by_script(request) else fields_of(request)
         logout(request)
         response = self._answer(request, fields, person_id)
         # The sign-in page says it. The middleware of messages runs only after this one.
@@ -304,12 +304,13 @@ class SessionLimitsMiddleware:
         if is_background(request):
             # htmx reloads the whole page, which then redirects to the sign-in.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
-        target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
         if fields:
             # The person entered this text. They can continue with it after the sign-in.
             keeping.keep(request, fields, person_id=person_id, at=clock.now())
-            target = reverse("web:resume")
-        return cast(HttpResponse, redirect_to_login(target))
+            return cast(HttpResponse, redirect_to_login(reverse("web:resume")))
+        if request.method in ("GET", "HEAD"):
+            return cast(HttpResponse, redirect_to_login(request.get_full_path()))
+        return signed_out.to_sign_in(request) if is_from_our_page(request) else redirect_to_login("/")
 
 
 def _note_time_left(request: HttpRequest, lasts: dt.timedelta, idle: dt.timedelta) -> None:

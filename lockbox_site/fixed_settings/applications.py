@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "lockbox_site.middleware.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "requests_app.doors.web.middleware.ActorMiddleware",
+    "requests_app.doors.web.signed_out.SignedOutMiddleware",
     "requests_app.doors.web.once.OnceMiddleware",
     "requests_app.doors.web.gate.SecondFactorMiddleware",
     "requests_app.doors.web.stepping.StepUpMiddleware",

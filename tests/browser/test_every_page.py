@@ -33,6 +33,7 @@ NO_PAGES = {
     "window_raw",
     "grant_token",
     "resume",
+    "not_sent",
     "security_end_session",
     "sign_on_test",
     "sso_test",

@@ -80,6 +80,7 @@ PASSED_BY = {
     "lockbox_site.middleware.SessionLimitsMiddleware": "Django answers calls with a cookie",
     "django.contrib.messages.middleware.MessageMiddleware": "is for pages",
     "requests_app.doors.web.middleware.ActorMiddleware": "Django answers calls with a cookie",
+    "requests_app.doors.web.signed_out.SignedOutMiddleware": "is for forms",
     "requests_app.doors.web.once.OnceMiddleware": "is for forms",
     "requests_app.doors.web.gate.SecondFactorMiddleware": "is for pages",
     "requests_app.doors.web.stepping.StepUpMiddleware": "is for pages",

@@ -201,7 +201,7 @@ class LockboxAdminSite(AdminSite):
 
         def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path() if request.method == "GET" else reverse("admin:index"))
+                return redirect_to_login(request.get_full_path())
             if not self.has_permission(request):
                 _refuse(request)
             return guarded(request, *args, **kwargs)

@@ -13,6 +13,7 @@ from django.urls import path
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
+from requests_app.doors.web import signed_out
 from requests_app.doors.web._secrets import sentences_in
 from requests_app.doors.web._step_up import local
 from requests_app.doors.web.context import instant
@@ -28,7 +29,8 @@ STORED_FOR = timedelta(minutes=30)
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
     """Store the fields, encrypted, in the session that begins now. Only this person can read them."""
-    stored = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
+    where = {"to": request.get_full_path(), "page": signed_out.page_of(request)}
+    stored = {"person": str(person_id), **where, "fields": fields, "at": at.isoformat()}
     request.session[_FORM] = factors.seal(json.dumps(stored))
 
 
@@ -48,7 +50,7 @@ def resume(request: HttpRequest) -> HttpResponse:
     outcome.current().token = next((value for name, value in stored["fields"] if name == FIELD), "")
     stored["fields"] = [(name, value) for name, value in stored["fields"] if name != FIELD]
     context = {"now": instant(request), "fields": stored["fields"], "action": stored["to"]}
-    context["shown"] = sentences_in(stored["fields"])
+    context |= {"shown": sentences_in(stored["fields"]), "page": signed_out.address_after_sign_in(stored["page"])}
     response = render(request, "security/resume.html", context)
     patch_cache_control(response, no_store=True, private=True)
     return response

@@ -35,6 +35,7 @@ from requests_app.doors.web import (
     set_up,
     sign_on,
     signal_streams,
+    signed_out,
     single_sign_on,
     tenant,
     tickets,
@@ -88,4 +89,5 @@ urlpatterns = [
     *addresses.urlpatterns,
     *passkeys.urlpatterns,
     *keeping.urlpatterns,
+    *signed_out.urlpatterns,
 ]
