@@ -1,9 +1,9 @@
 """Answers the proxies of web tools on the event loop, as the fast path answers the decision point.
 
 `forward_auth.steps` makes each answer, here and in Django's middleware. Nothing that Django would do before or after it
-can refuse a question or change its answer, because that middleware is one of the first. Two of its answers need a
-thread: a page for a browser, and a signed identity. A question with a token needs one too. Django answers what has a
-body that is too long. `tests/site/test_fast_gate.py` compares both ways.
+can refuse a question or change its answer, because that middleware is one of the first. A page for a browser needs a
+thread, and so does a question with a token. Django answers what has a body that is too long.
+`tests/site/test_fast_gate.py` compares both ways.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,6 +24,7 @@ from joserfc.jwk import Key, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from requests_app.domain import clock
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.sealing import Sealer, Unreadable
 
 security_log = structlog.get_logger("security")
@@ -44,11 +45,6 @@ _MAKING = threading.Lock()
 class TokenKeyQuerySet(models.QuerySet["TokenKey"]):
     def published(self, at: datetime) -> Self:
         return self.filter(models.Q(retires_at=None) | models.Q(retires_at__gt=at))
-
-    def signing(self, alg: str, at: datetime) -> TokenKey | None:
-        """Return the key that signs now: the newest of our own that has begun to."""
-        begun = self.published(at).filter(alg=alg, signs_from__lte=at).order_by("-number")
-        return next((row for row in begun if row.can_sign), None)
 
 
 class TokenKey(models.Model):
@@ -96,17 +92,42 @@ class TokenKey(models.Model):
     def can_sign(self) -> bool:
         return self.key is not None and self.key.is_private
 
+    def has_begun(self, at: datetime) -> bool:
+        """Return whether it may sign, and is still published."""
+        return self.signs_from <= at and (self.retires_at is None or self.retires_at > at)
+
+    def signed(self, claims: dict[str, Any], *, typ: str) -> str:
+        """Return a JWT with these claims that this key has signed. `typ` says what kind of token it is."""
+        key = self.key
+        if key is None:
+            raise Unreadable
+        header = {"typ": typ, "alg": self.alg, "kid": self.kid}
+        return jwt.encode(header, claims, key, registry=_registry([self.alg]))
+
+
+_KEYS_OF = CompiledQuery(lambda alg: TokenKey.objects.filter(alg=alg).order_by("-number"), alg=models.CharField())
+
+
+def keys_of(alg: str = "RS256") -> Sequence[TokenKey]:
+    """Read the keys of an algorithm, the newest first. There are few: a former one is removed after a day."""
+    return _KEYS_OF(alg=alg)
+
+
+def signing(keys: Iterable[TokenKey], at: datetime) -> TokenKey | None:
+    """Return the one of these keys that signs now: the newest of our own that has begun to."""
+    return next((row for row in keys if row.has_begun(at) and row.can_sign), None)
+
 
 def signed(claims: dict[str, Any], *, typ: str, alg: str = "RS256") -> str:
     """Return a JWT with these claims. `typ` says what kind of token it is. The first key is made when it is needed."""
     for _try in range(2):
         # Read first: a key that somebody makes after this has the next number, and only one of us can make it.
-        last = newest(alg)
+        keys = keys_of(alg)
+        last = keys[0].number if keys else 0
         at = clock.now()
-        row = TokenKey.objects.signing(alg, at)
-        if row is not None and (key := row.key) is not None:
-            return jwt.encode({"typ": typ, "alg": alg, "kid": row.kid}, claims, key, registry=_registry([alg]))
-        for other in TokenKey.objects.published(at).filter(alg=alg, signs_from__lte=at):
+        if (row := signing(keys, at)) is not None:
+            return row.signed(claims, typ=typ)
+        for other in (row for row in keys if row.has_begun(at)):
             # Probably the setting was changed, and the former key is not listed.
             security_log.error("token_key.unreadable", kid=other.kid)
         # Programs read the new key when they see it. The threads of this process that need it wait for the first of

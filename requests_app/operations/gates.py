@@ -31,7 +31,7 @@ from requests_app.models import ContentAccess, GateProxy, GateSession, OneTimeCo
 from requests_app.models.evaluation import EvaluationQuery
 from requests_app.models.evaluations import Found
 from requests_app.models.gate_calls import GateFacts, GateQuery, GateWindow, Tool, read_gate_calls
-from requests_app.models.token_keys import signed
+from requests_app.models.token_keys import TokenKey, keys_of, signed, signing
 from requests_app.operations import _allowing
 from requests_app.operations._change import Step, security_log
 from requests_app.operations._decision_lane import DecisionLane
@@ -145,6 +145,8 @@ class GateCall(CallWithoutToken):
         super().__init__([_ASKED])
         self.request, self.query = request, query
         self.facts: GateFacts | None = None
+        #: The keys that can sign the identity of the engineer, if the tool wants to know it.
+        self.keys: Sequence[TokenKey] = ()
         self._refusal: Refusal | None = None
         self._question: _Asked | None = None
         self._failure: Exception | None = None
@@ -165,8 +167,10 @@ class GateCall(CallWithoutToken):
             else:
                 asking.append((call, found))
         elsewhere = _resources_of([found for _call, found in asking if found.needs_resource])
+        keys = keys_of() if any(found.tool.gate_identity for _call, found in asking) else ()
         questions = list[OpenQuestion]()
         for call, found in asking:
+            call.keys = keys
             call._question = _asked(call, _with_resource(found, elsewhere))
             questions.append(call._question)
         return questions
@@ -197,7 +201,8 @@ class GateCall(CallWithoutToken):
         if question is None or question.verdict is None:
             return False
         asking, verdict = question.of, question.verdict
-        return _is_due(asking, verdict.at) or (verdict.decision and asking.tool.gate_identity)
+        needs_key = verdict.decision and asking.tool.gate_identity and signing(self.keys, verdict.at) is None
+        return _is_due(asking, verdict.at) or needs_key
 
     def found(self) -> Pass | Refusal:
         """Return the answer. Raise an error only for a bug."""
@@ -222,7 +227,7 @@ class GateCall(CallWithoutToken):
             _note_asked(asked.of, asked.verdict.at)
             if asked.access_id is None:
                 return Refusal(asked.verdict.reason)
-            return _passed(asked.of, asked.verdict, asked.access_id)
+            return _passed(asked.of, asked.verdict, asked.access_id, self.keys)
         except _UNAVAILABLE as error:
             known = {} if self.facts is None or self.facts.tool is None else {"service": self.facts.tool.key}
             security_log.error("gate.unavailable", **known, error=type(error).__name__)
@@ -431,10 +436,10 @@ def _refused(current: Step, asking: _Asking, code: str, facts: Facts | None) -> 
     return current.entry(ACT_REFUSED, detail=detail, text=f"{current.action} {code}")
 
 
-def _passed(asking: _Asking, verdict: Verdict, access_id: UUID) -> Pass:
+def _passed(asking: _Asking, verdict: Verdict, access_id: UUID, keys: Sequence[TokenKey]) -> Pass:
     assert asking.match is not None
     assert verdict.closes_at is not None
-    identity = _identity(asking, verdict) if asking.tool.gate_identity else ""
+    identity = _identity(asking, verdict, keys) if asking.tool.gate_identity else ""
     return Pass(
         grant_id=asking.window.pk,
         tenant_id=asking.window.tenant_id,
@@ -446,7 +451,7 @@ def _passed(asking: _Asking, verdict: Verdict, access_id: UUID) -> Pass:
     )
 
 
-def _identity(asking: _Asking, verdict: Verdict) -> str:
+def _identity(asking: _Asking, verdict: Verdict, keys: Sequence[TokenKey]) -> str:
     """Return a signed token that tells the tool who asks. It is valid for a minute, and only for this tool."""
     at = int(verdict.at.timestamp())
     claims = {
@@ -464,4 +469,6 @@ def _identity(asking: _Asking, verdict: Verdict) -> str:
         "exp": at + int(IDENTITY_FOR.total_seconds()),
         "jti": uuid4().hex,
     }
-    return signed(claims, typ=IDENTITY_TYPE)
+    key = signing(keys, verdict.at)
+    # The first key of all is made now.
+    return signed(claims, typ=IDENTITY_TYPE) if key is None else key.signed(claims, typ=IDENTITY_TYPE)

@@ -21,11 +21,12 @@ from bench.gates import session_of
 from lockbox_site.serving import fast_gate, fast_path
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
+from lockbox_site.serving.pool import Pool
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.doors.api import exchange
 from requests_app.identity import sessions
-from requests_app.models import ContentAccess, GateProxy, IdempotencyKey, gate_calls
+from requests_app.models import ContentAccess, GateProxy, IdempotencyKey, Service, TokenKey, gate_calls, token_keys
 from requests_app.models.gate_calls import GateQuery
 from requests_app.operations import gates
 from requests_app.operations._decision_lane import DecisionLane
@@ -242,6 +243,36 @@ def test_questions_at_once_are_read_together_and_each_has_its_entry(
     assert portions == [20]
     assert ContentAccess.objects.filter(grant=world.grant, item_ref="GET /tenants/7/pages").count() == 20
     assert len({each.headers["X-Request-ID"] for each in answers}) == 20
+
+
+def test_identities_of_one_portion_are_signed_without_a_thread_by_a_key_that_is_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Service.objects.filter(key="quillo").update(gate_identity=True)
+    # A thread makes the first key.
+    [first] = asked_at_once(world)
+    with monkeypatch.context() as patched:
+        read = list[Sequence[TokenKey]]()
+
+        def keys_of() -> Sequence[TokenKey]:
+            read.append(token_keys.keys_of())
+            return read[-1]
+
+        patched.setattr(gates, "keys_of", keys_of)
+        patched.setattr(Pool, "submit", lambda *_args, **_more: pytest.fail("The event loop signs these."))
+        patched.setattr(gates, "LANE", lane := Late(gates._no_quota))
+        patched.setattr(exchange, "LANE", lane)
+        answers = asked_at_once(world, count=20)
+    assert len(read) == 1
+    identities = {each.headers["X-Lockbox-Identity"] for each in [first, *answers]}
+    assert len(identities) == 21
+    found = [token_keys.verified(identity, typ=gates.IDENTITY_TYPE) for identity in identities]
+    assert {claims and claims["sub"] for claims in found} == {str(world.cast.priya.pk)}
+
+    operations.roll_token_keys(is_due_only=False, at_once=True, actor=world.cast.system("sweep"))
+    assert token_keys.verified(identities.pop(), typ=gates.IDENTITY_TYPE) is None
+    [after] = asked_at_once(world)
+    assert token_keys.verified(after.headers["X-Lockbox-Identity"], typ=gates.IDENTITY_TYPE) is not None
 
 
 class Late(DecisionLane):
