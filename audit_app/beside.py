@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Field, JSONField, Model
+from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import CharField, Field, IntegerField, JSONField, Model, TextField
 
 #: From this number of rows on, each column is one array, or one value if all rows have the same. Fewer rows are one
 #: JSON text, because the driver needs long for each array, even if it is short. COPY would be even faster, but is not
@@ -58,10 +58,7 @@ class Changed:
         """Return a statement for one row, and its values for each row."""
         columns = self.columns
         fields = [*(_by_column(self.model)[column] for column in columns), self.model._meta.pk]
-        values = [
-            [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in self.rows
-        ]
-        return _updated(self.model, columns), values
+        return _updated(self.model, columns), values_of(self.rows, fields)
 
     def update(self) -> None:
         statement, values = self.alone()
@@ -90,11 +87,7 @@ class Beside:
     @property
     def values(self) -> list[Any]:
         changed = [value for change in self.changed for value in change.alone()[1][0]]
-        new = [
-            field.get_db_prep_save(getattr(row, field.attname), connection)
-            for row in (*self.rows, *self.once)
-            for field in row._meta.concrete_fields
-        ]
+        new = [value for row in (*self.rows, *self.once) for value in values_of([row], row._meta.concrete_fields)[0]]
         return [*changed, *new]
 
     def before(self, entry: str) -> str:
@@ -161,6 +154,43 @@ def _by_column(model: type[Model]) -> dict[str, Field[Any, Any]]:
 
 def _field(model: type[Model], name: str) -> Any:
     return model._meta.get_field(name)
+
+
+def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
+    """Return the values of these fields of each row, as Django passes them to the driver.
+
+    Django needs longer for one value than SQLite needs for a column. So it converts only numbers on PostgreSQL, JSON,
+    and what is none of the usual types.
+    """
+    # Each use of `connection` costs as much as a value.
+    here, is_sqlite, columns = connections[connection.alias], connection.vendor == "sqlite", []
+    for field in fields:
+        values: Any = map(attrgetter(field.attname), rows)
+        # An id or a time can be a text, too, which Django converts.
+        is_number = is_sqlite and isinstance(field, IntegerField)
+        usual: Any = str if isinstance(field, CharField | TextField) else int if is_number else (bool, bytes)
+        if isinstance(field, JSONField):
+            columns.append([field.get_db_prep_save(value, here) for value in values])
+            continue
+        found = []
+        for value in values:
+            kind = type(value)
+            if value is None or isinstance(value, usual):
+                found.append(value)
+            elif kind is UUID:
+                found.append(value.hex if is_sqlite else value)
+            elif kind is datetime:
+                found.append(_as_sqlite_has_it(value) if is_sqlite else value)
+            else:
+                found.append(field.get_db_prep_save(value, here))
+        columns.append(found)
+    return [*map(list, zip(*columns, strict=True))]
+
+
+@lru_cache(maxsize=256)
+def _as_sqlite_has_it(at: datetime) -> Any:
+    """Return an instant as Django's fields store it in SQLite."""
+    return connection.ops.adapt_datetimefield_value(at)
 
 
 def inserted(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[Any]]:
@@ -259,6 +289,5 @@ def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
     marks = ", ".join(["%s"] * len(fields))
     statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
     statement += SKIPPING if skips_known else ""
-    values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
     with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+        cursor.executemany(statement, values_of(rows, fields))

@@ -15,7 +15,17 @@ from django.db.models import Model
 from django.db.models.base import ModelState
 
 from audit_app import canonical
-from audit_app.beside import SKIPPING, Beside, Changed, columns_of, insert, inserted, require_updated, type_of
+from audit_app.beside import (
+    SKIPPING,
+    Beside,
+    Changed,
+    columns_of,
+    insert,
+    inserted,
+    require_updated,
+    type_of,
+    values_of,
+)
 from audit_app.models import AuditEntry, ChainHead
 
 
@@ -152,9 +162,8 @@ def _move(heads: list[ChainHead]) -> None:
 
     A sweep changes hundreds of logs, and Django would send hundreds of statements.
     """
-    values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
     with connection.cursor() as cursor:
-        cursor.executemany(_MOVE, values)
+        cursor.executemany(_MOVE, values_of(heads, _MOVED))
         require_updated(cursor.rowcount, len(heads))
 
 
@@ -194,19 +203,7 @@ def _write(rows: list[AuditEntry], heads: list[ChainHead]) -> None:
 def _add(rows: list[AuditEntry]) -> None:
     """Insert entries into SQLite. Their fields are texts, numbers, bytes, ids and times, and nothing else."""
     with connection.cursor() as cursor:
-        cursor.executemany(_ADD, [[*map(_as_sqlite_has_it, _VALUES(row))] for row in rows])
-
-
-def _as_sqlite_has_it(value: Any) -> Any:
-    """Return a value as Django's fields store it."""
-    if type(value) is UUID:
-        return value.hex
-    return _time_as_sqlite_has_it(value) if type(value) is datetime else value
-
-
-@lru_cache(maxsize=256)
-def _time_as_sqlite_has_it(at: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(at)
+        cursor.executemany(_ADD, values_of(rows, _FIELDS))
 
 
 def _write_together(

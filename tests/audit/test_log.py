@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import Field
 
 from audit_app import beside, canonical, export, exported_entries, queries, recorder
 from audit_app.beside import Beside, Changed, NotUpdated
@@ -24,7 +25,8 @@ from audit_app.shard_positions import Shards
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain.errors import StoreUnavailable
-from requests_app.models import OutboxMessage
+from requests_app.messages.topics import Topic
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
 from tests.cast import Cast, events_in
 
 AT = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.UTC)
@@ -192,6 +194,50 @@ def test_rows_beside_many_entries_are_stored_as_django_would_store_them(
         stored = OutboxMessage.objects.get(pk=row.pk)
         assert {**vars(stored), "_state": None} == {**vars(row), "_state": None}
     assert queries.size(tenant) == 2
+
+
+@pytest.mark.dialect
+@pytest.mark.django_db
+def test_values_are_passed_to_the_driver_as_django_passes_them(cast: Cast) -> None:
+    """Every column of the rows that acts and sweeps write, and values of other types than a column usually has."""
+    cast.opened()
+    at = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    odd = OutboxMessage(id=str(uuid4()), tenant_id=str(cast.contoso.pk), topic=Topic.REMINDER, created_at=at)
+    odd.next_attempt_at, odd.payload, odd.mark, odd.seq = "2026-11-25 14:05:00+00:00", "text", 7, "8"
+    models: list[Any] = [AccessRequest, Decision, Grant, OutboxMessage, AuditEntry, ChainHead]
+    for rows in ([odd], *([*model._default_manager.all()] for model in models)):
+        fields = rows[0]._meta.concrete_fields
+        expected = [
+            [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows
+        ]
+        assert [*map(_plain, beside.values_of(rows, fields))] == [*map(_plain, expected)]
+
+
+def _plain(values: list[Any]) -> list[str]:
+    """Return texts of the values that differ if a type differs. Bytes have several types."""
+    plain = [getattr(each, "obj", each) for each in values]
+    return [repr(bytes(each) if isinstance(each, bytes | memoryview) else each) for each in plain]
+
+
+@pytest.mark.django_db
+def test_django_converts_only_json_of_what_a_sweep_writes_to_sqlite(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL gets the values of many rows as arrays")
+    cast.opened()
+    rows: list[Any] = [*Grant.objects.all(), *AccessRequest.objects.all(), *OutboxMessage.objects.all()]
+    converted: list[str] = []
+    plain = Field.get_db_prep_save
+
+    def note(field: Any, *args: Any, **kwargs: Any) -> Any:
+        converted.append(field.name)
+        return plain(field, *args, **kwargs)
+
+    monkeypatch.setattr(Field, "get_db_prep_save", note)
+    for row in rows:
+        beside.values_of([row], row._meta.concrete_fields)
+    assert set(converted) <= {"payload", "rendered"}
 
 
 @pytest.mark.django_db
