@@ -138,7 +138,8 @@ class Tiles:
             if connection.vendor == "postgresql":
                 # As text, the driver would get two digits for each byte of a tile.
                 cursor.cursor.format = Format.BINARY
-                cursor.execute(_READ_ALL, [*map(list, zip(*wanted, strict=True)), tenant_id, self.shard])
+                text = connection.prepared(_READ_ALL)  # type: ignore[attr-defined]  # our own
+                cursor.execute(text, [*map(list, zip(*wanted, strict=True)), tenant_id, self.shard])
             else:
                 # With OR, SQLite would read all tiles of the log.
                 pairs = ", ".join(["(%s, %s)"] * len(wanted))
