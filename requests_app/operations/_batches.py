@@ -73,8 +73,9 @@ class Ripe:
         """
         ended: Any = Grant.objects.elapsed(at).exclude(access_request__in=passed_over).order_by("closes_at")
         grants = {grant.access_request_id: grant for grant in ended.only(*_NEEDED_OF_GRANT).claimed()[:limit]}
-        which: Any = AccessRequest.objects.filter(pk__in=[*grants], state=State.OPEN)
-        rows = {row.pk: row for row in which.only(*_NEEDED).claimed()}
+        which: Any = AccessRequest.objects.filter(pk__in=[*grants])
+        # The state is no condition of the statement: with it, PostgreSQL would read all access requests that are open.
+        rows = {row.pk: row for row in which.only(*_NEEDED).claimed() if row.state == State.OPEN}
         found = [rows[key] for key in grants if key in rows]
         for row in found:
             # As `row.grant = …` does, without Django's checks.
