@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.db.models import Max, Min
 
 from audit_app.models import AuditEntry
@@ -38,9 +39,14 @@ def run(cast: Any, due: int, bar: Any) -> list[Result]:
     ):
         results.append(_idle(swept, name, bar))
         add(due)
-        results.append(_alone(swept, name, due, bar))
+        if connection.vendor == "sqlite":
+            results.append(_alone(swept, name, due, bar))
+        else:
+            # A sweep that finds much is shared by two workers.
+            results.append(_together(f"sweep in batches of {BATCH}, by two workers: {due:,} {name}", due, event, 1.5))
         add(due * TOGETHER, start=due)
-        results.append(_together(name, due * TOGETHER, event))
+        many = due * TOGETHER
+        results.append(_together(f"sweep by two processes: {many:,} {name}", many, event, 10))
     return results
 
 
@@ -66,7 +72,7 @@ def _alone(swept: Sweep, name: str, due: int, bar: Any) -> Result:
     return Result(named, seconds, time.perf_counter() - begun, "≤ 1.5 s in all")
 
 
-def _together(name: str, due: int, event: str) -> Result:
+def _together(named: str, due: int, event: str, aim: float) -> Result:
     """Run `manage.py sweep` twice at the same time, and again until nothing is left: each run ends after 20 seconds.
 
     The time is that from the first entry to the last one, so the start of the processes does not count.
@@ -88,4 +94,4 @@ def _together(name: str, due: int, event: str) -> Result:
             raise SystemExit(f"the sweeps wrote {done} of {due} entries")
     times = entries.aggregate(first=Min("at"), last=Max("at"))
     wall = (times["last"] - times["first"]).total_seconds()
-    return Result(f"sweep by two processes: {due:,} {name}", [wall], wall, "≤ 10 s", units=due)
+    return Result(named, [wall], wall, f"≤ {aim:g} s", units=due)

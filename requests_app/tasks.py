@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import connection
 
 from audit_app import cosigning, restored_database, search_index, signing_round
 from audit_app.keys import BadKey, NoKey
@@ -54,13 +55,14 @@ def sweep() -> int:
     Return the number of rows. If one of the parts fails, the other parts still run. The failure is raised at the end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
-    halves = [sweeps.close_elapsed, sweeps.expire_overdue]
+    halves, is_shared = [sweeps.close_elapsed, sweeps.expire_overdue], False
 
     def once() -> int:
         """Do one batch. Return how many rows it found, including the rows that it skipped.
 
         Only a batch that finds no row is the last one. So a batch of only skipped rows must not return 0.
         """
+        nonlocal is_shared
         done, before = 0, len(passed_over)
         for half in list(halves):
             try:
@@ -68,6 +70,10 @@ def sweep() -> int:
             except Exception as failure:
                 halves.remove(half)
                 failures.append(failure)
+        if done >= BATCH and not is_shared and connection.features.has_select_for_update_skip_locked:
+            # Each of two sweeps takes what the other one has not locked. On SQLite, the second one would only wait.
+            is_shared = True
+            bell.share(bell.SWEEP)
         return done + len(passed_over) - before
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)

@@ -3,6 +3,8 @@
 If queueing a task fails, the schedule runs the task anyway, some seconds later.
 """
 
+from typing import Any
+
 import structlog
 from django.db import DatabaseError, transaction
 from django.db.models import CharField, DateTimeField
@@ -28,6 +30,8 @@ IMPORT = "requests_app.tasks.run_imports"
 
 #: How many of the newest queued tasks are searched for the same task, before another one is queued.
 LOOK_AT = 20
+#: How often a task can be in the queue if it is shared.
+AT_ONCE = 2
 
 
 def ring(*tasks: str) -> None:
@@ -50,6 +54,18 @@ def ring(*tasks: str) -> None:
     transaction.on_commit(ring_now, robust=True)
 
 
+def share(task: str) -> None:
+    """Queue a task that runs here once more, because it has much to do: then two workers do it at the same time.
+
+    Nothing is queued if the queue has the task twice already. A task that runs is still in the queue.
+    """
+    try:
+        if sum(row.func() == task for row in _newest()) < AT_ONCE:
+            async_task(task)
+    except DatabaseError as error:
+        log.warning("bell.not_rung", why=str(error), then="The schedule runs the task within a minute.")
+
+
 def waiting() -> int:
     """Count the queued tasks that no worker has taken yet."""
     return OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=clock.now()).count()
@@ -69,6 +85,9 @@ _NEWEST = CompiledQuery(
 )
 
 
+def _newest() -> list[Any]:
+    return _NEWEST(key=Conf.CLUSTER_NAME, here=clock.here())
+
+
 def _is_waiting(task: str) -> bool:
-    newest = _NEWEST(key=Conf.CLUSTER_NAME, here=clock.here())
-    return any(row.lock <= clock.brought(row.now) and row.func() == task for row in newest)
+    return any(row.lock <= clock.brought(row.now) and row.func() == task for row in _newest())

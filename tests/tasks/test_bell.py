@@ -6,8 +6,11 @@ import pytest
 from django.db import OperationalError, transaction
 from django_q.models import OrmQ
 
+from requests_app import tasks
 from requests_app.domain import clock
+from requests_app.models import AccessRequest
 from requests_app.platform import bell
+from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,6 +51,37 @@ def test_a_task_that_was_taken_may_have_run_already() -> None:
     OrmQ.objects.update(lock=clock.now() + dt.timedelta(minutes=2))
     bell.ring()
     assert queued() == [bell.DRAIN_OUTBOX] * 2
+
+
+def test_a_task_is_shared_by_two_workers_and_not_by_more() -> None:
+    bell.ring(bell.SWEEP)
+    OrmQ.objects.update(lock=clock.now() + dt.timedelta(minutes=2))
+    for _ in range(3):
+        bell.share(bell.SWEEP)
+        assert queued() == [bell.SWEEP] * 2
+    bell.share(bell.DRAIN_OUTBOX)
+    assert queued()[2:] == [bell.DRAIN_OUTBOX]
+
+
+@pytest.mark.postgres
+def test_a_sweep_with_more_than_a_batch_is_shared_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker sweeps with the first, and another one with the second. A sweep of few rows stays alone."""
+    for batch, expected in ((3, []), (2, [bell.SWEEP])):
+        monkeypatch.setattr(tasks, "BATCH", batch)
+        OrmQ.objects.all().delete()
+        rows = [cast.submitted() for _ in range(2)]
+        AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).update(decide_by=clock.now())
+        OrmQ.objects.all().delete()
+        assert tasks.sweep() == len(rows)
+        assert [name for name in queued() if name == bell.SWEEP] == expected
+
+
+def test_a_queue_that_fails_is_no_failure_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(task: str) -> None:
+        raise OperationalError("no queue")
+
+    monkeypatch.setattr(bell, "async_task", broken)
+    bell.share(bell.SWEEP)
 
 
 @pytest.mark.parametrize("error", [OSError, OperationalError])
