@@ -10,6 +10,9 @@ class SiteConfig(AppConfig):
     def ready(self) -> None:
         from django_q.conf import Conf
 
+        from lockbox_site import active_values
+
+        active_values.install()
         Conf.SECRET_KEY = settings.TASK_SIGNING_KEY
         if settings.METRICS or settings.TRACES:
             from lockbox_site.monitoring import watching
