@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection, connections
+from django.db.backends.sqlite3 import base
 
 from requests_app.platform.database.sqlite.base import DatabaseWrapper
 
@@ -114,3 +115,14 @@ def test_a_transaction_of_the_caller_keeps_its_connection(wrapper: DatabaseWrapp
     wrapper.close_if_unusable_or_obsolete()
     assert wrapper.connection is before
     wrapper.in_atomic_block = False
+
+
+def test_the_places_of_values_are_found_once_for_each_text(
+    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "SELECT text, '100%%' FROM note WHERE text = %s"
+    with wrapper.cursor() as cursor:
+        assert cursor.execute(text, ["first"]).fetchall() == [("first", "100%")]
+        monkeypatch.setattr(base, "FORMAT_QMARK_REGEX", None)
+        assert cursor.execute(text, ["second"]).fetchall() == []
+        assert cursor.execute("SELECT '100%'").fetchall() == [("100%",)]

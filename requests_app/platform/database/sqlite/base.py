@@ -54,6 +54,16 @@ def _instant(text: bytes) -> datetime | None:
 sqlite3.register_converter("datetime", _instant)
 
 
+#: A statement of more characters, such as one that inserts hundreds of rows, hardly comes again with the same text.
+_LONG = 20_000
+
+
+@lru_cache(maxsize=512)
+def _converted(query: str) -> str:
+    # Django searches the text of each statement at each call for the places of its values.
+    return str(base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%"))
+
+
 class _Operations(operations.DatabaseOperations):
     def compiler(self, compiler_name: str) -> Any:
         return ColumnsOnce if compiler_name == "SQLCompiler" else super().compiler(compiler_name)
@@ -240,6 +250,11 @@ class _Cursor(base.SQLiteCursorWrapper):
     def execute(self, query: str, params: Any = None) -> Any:
         with self._turn(query):
             return super().execute(query, params)
+
+    def convert_query(self, query: str, *, param_names: Any = None) -> str:
+        if param_names is not None or len(query) > _LONG:
+            return super().convert_query(query, param_names=param_names)
+        return _converted(query)
 
     def executemany(self, query: str, param_list: Any) -> Any:
         with self._turn(query):
