@@ -32,18 +32,22 @@ class Skeleton:
         marks = {name: mark_safe(f"\x02{name}\x03") for name in slots}  # noqa: S308 - fill() escapes the values
         html = get_template(template).render({"slot": marks, **dict.fromkeys(flags, True)}).strip()
         self._parts = _SLOT.split(html)
+        self._names = self._parts[1::2]
 
     def fill(self, values: Mapping[str, Any]) -> SafeString:
         """Return the HTML with a value in each slot. A value is escaped, unless it is marked as safe."""
         parts = list(self._parts)
-        parts[1::2] = [_escaped(values[name]) for name in self._parts[1::2]]
-        return mark_safe("".join(parts))  # noqa: S308 - the template's own HTML, and escaped values
+        parts[1::2] = [
+            value if type(value) is SafeString else _escaped(value) for value in map(values.__getitem__, self._names)
+        ]
+        # mark_safe() would look for lazy texts first. Both parts are safe: the template's HTML, and escaped values.
+        return SafeString("".join(parts))
 
 
 def _escaped(value: object) -> str:
     kind = type(value)
-    if kind is SafeString:
-        return cast(SafeString, value)
+    if kind is int:
+        return str(value)
     # This is what conditional_escape() does with a text, after it has looked for other kinds.
     return escape(cast(str, value)) if kind is str else conditional_escape(cast(Any, value))
 
