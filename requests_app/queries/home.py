@@ -18,18 +18,66 @@ from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
 from requests_app.models.access import GrantQuerySet
-from requests_app.models.scoping import CompiledScope, CompiledVisible
+from requests_app.models.scoping import CompiledScope, CompiledVisible, without_index
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import inbox
-from requests_app.queries.walks import Walk, walk_where
+from requests_app.queries.walks import Walk, walk_where, walked
 
-_TICKET = ("tenant", "service", "assignee", "opened_by")
+#: The columns of a line about a ticket.
+_TICKET = ("reference", "title", "state", "changed_at", "is_practice", "tenant__name", "service__name")
 
 
 def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
     """Return the access requests for each part of the page, in the order of that part's ids."""
     found = {row.pk: row for row in inbox.whole(list({pk for part in parts.values() for pk in part}))}
     return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
+
+
+#: The parts of the page with a provider's open windows: real ones, those for practice, and whether there may be others.
+_NEXT = ("windows", "practice_windows", "later_window")
+#: Among so many windows that close next, in all queues, those of some queues are searched first.
+_SOONEST = 100
+
+
+def next_windows(actor: Actor, *, at: datetime, limit: int) -> dict[str, tuple[list[Walk], int]]:
+    """Return the parts for the open windows of a provider approver's queues, or of all queues for staff.
+
+    `found_windows` makes one list of what they find. A queue can have thousands of open windows, and no index has those
+    of a queue by their end. So these parts read the windows of all queues that close next.
+    """
+    scope = None if actor.is_staff else ("of", _queues_where(actor, Role.PROVIDER_APPROVER))
+    found = {}
+    for name in _NEXT:
+        query, places = _next_windows(name, limit).ready(scope)
+        found[name] = [Walk(query, {"at": at, **places})], limit
+    return found
+
+
+@cache
+def _next_windows(name: str, limit: int) -> CompiledScope:
+    def make(places: list[Q], at: Any) -> QuerySet[Any, Any]:
+        soonest = Grant.objects.unclosed().filter(closes_at__gt=at).order_by("closes_at", "pk").values("access_request")
+        if name == "later_window":
+            rows = AccessRequest.objects.filter(pk__in=soonest[_SOONEST : _SOONEST + 1])
+        else:
+            rows = AccessRequest.objects.filter(pk__in=soonest[:_SOONEST], is_practice=name == "practice_windows")
+            # With the index of the queue, SQLite would read all open access requests of the queue.
+            rows = rows.alias(of=without_index("service_id")).filter(*places, state=State.OPEN)
+        return rows.order_by("grant__closes_at", "pk").values_list("is_practice", "grant__closes_at", "pk")[:limit]
+
+    return CompiledScope(make, at=DateTimeField())
+
+
+def found_windows(parts: dict[str, list[UUID]], actor: Actor, *, at: datetime, limit: int) -> dict[str, list[UUID]]:
+    """Return the parts with one part for all open windows: what `next_windows` has found, or what each queue has.
+
+    If few of the windows that close next are of the actor's queues, all windows of these queues are read.
+    """
+    real, practice, later = (parts.pop(name) for name in _NEXT)
+    found = [*real, *practice][:limit]
+    if len(real) < limit and later:
+        found = walked({"windows": (open_windows(actor, at=at, limit=limit), limit)})["windows"]
+    return {**parts, "windows": found}
 
 
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[Walk]:
@@ -132,7 +180,7 @@ def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
 def _assigned(limit: int) -> CompiledVisible:
     def make(rows: Any, person: Any) -> Any:
         rows = rows.filter(assignee=person, state__in=sorted(TICKET_LIVE))
-        return rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit]
+        return rows.select_related("tenant", "service").only(*_TICKET).order_by("changed_at", "pk")[:limit]
 
     return CompiledVisible(Ticket.objects.all, make, person=UUIDField())
 
@@ -146,7 +194,7 @@ def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
 def _new(limit: int) -> CompiledIn:
     def make(queues: list[Any]) -> Any:
         rows = Ticket.objects.filter(state=TicketState.NEW, service__id__in=queues)
-        return rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit]
+        return rows.select_related("tenant", "service").only(*_TICKET).order_by("changed_at", "pk")[:limit]
 
     return CompiledIn(make, UUIDField())
 
@@ -163,7 +211,7 @@ def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
 def _customers(limit: int) -> CompiledVisible:
     def make(rows: Any, person: Any) -> Any:
         rows = rows.filter(Q(opened_by=person) | Q(on_behalf_of=person), state__in=sorted(TICKET_LIVE))
-        return rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit]
+        return rows.select_related("tenant", "service").only(*_TICKET).order_by("-changed_at", "pk")[:limit]
 
     return CompiledVisible(Ticket.objects.all, make, person=UUIDField())
 

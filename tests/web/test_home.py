@@ -12,6 +12,8 @@ from django.urls import reverse
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.models import AccessRequest
+from requests_app.queries import home as queries
+from requests_app.queries import walks
 from tests.cast import Cast
 from tests.web.pages import look, nothing_happens, page_of, queries_of, same_queries, signed_in
 
@@ -266,6 +268,27 @@ def test_the_providers_approver_closes_open_windows(cast: Cast) -> None:
     grant = cast.opened()
     assert page_of(grant.access_request, "access_request_act", "revoke") in home(cast, "paula")
     assert page_of(grant.access_request, "access_request_act", "revoke") not in home(cast, "erik")
+
+
+@pytest.mark.parametrize(("soonest", "statements"), [(100, 1), (2, 1), (1, 2)])
+def test_a_small_queue_is_read_if_others_close_sooner(
+    cast: Cast, soonest: int, statements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paula has one of two queues. Pat has both, so the windows that close next are always enough for Pat."""
+    monkeypatch.setattr(queries, "_SOONEST", soonest)
+    monkeypatch.setattr(queries, "_next_windows", queries._next_windows.__wrapped__)
+    ticket = cast.ticket(service_id=cast.sharepoint.pk)
+    other = cast.opened(ticket=ticket, by="samir", window_for=1800)
+    grant = cast.opened(window_for=3600)
+    asked: list[int] = []
+    together = walks.together
+    monkeypatch.setattr(walks, "together", lambda walks: asked.append(len(walks)) or together(walks))
+    page = home(cast, "paula")
+    assert page_of(grant.access_request, "access_request_act", "revoke") in page
+    assert page_of(other.access_request, "access_request_act", "revoke") not in page
+    assert len(asked) == statements
+    both = home(cast, "pat")
+    assert both.index(other.access_request.reference) < both.index(grant.access_request.reference)
 
 
 def test_staff_close_open_windows_and_find_the_administration(cast: Cast) -> None:

@@ -64,14 +64,17 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
     A person with several roles sees the parts of all their roles.
     """
     parts = {"waiting": (inbox.waiting_walks(actor, at=at, limit=WAITING), WAITING)}
-    if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
-        parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1), WINDOWS + 1
+    closes_windows = Role.PROVIDER_APPROVER in actor.roles or actor.is_staff
     if actor.side is Side.CUSTOMER:
+        parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1), WINDOWS + 1
         parts["pending"] = queries.under_way(actor, at=at, limit=RECENT), RECENT
         parts["recent"] = inbox.ended_walks(actor, at=at, limit=RECENT), RECENT
     elif Role.ENGINEER in actor.roles:
         parts["own_pending"] = queries.under_way_of_engineer(actor, at=at, limit=RAISED), RAISED
         parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT), RECENT
+    if actor.side is Side.PROVIDER and closes_windows:
+        parts |= queries.next_windows(actor, at=at, limit=WINDOWS + 1)
+        return queries.found_windows(walked(parts), actor, at=at, limit=WINDOWS + 1)
     return walked(parts)
 
 
