@@ -66,12 +66,13 @@ def of_services(services: Iterable[Service]) -> dict[UUID, Receiver]:
     """
     services = list(services)
     external = {service.pk for service in services if service.is_external}
-    clients = Client.objects.live().filter(service__in=external).select_related("account", "service")
     found: dict[UUID, Receiver] = {}
-    for client in clients.order_by("created_at", "pk") if external else ():
-        receiver = _of_client(client)
-        if receiver is not None:
-            found.setdefault(receiver.service.pk, receiver)
+    if external:
+        clients = Client.objects.live().filter(service__in=external).select_related("account", "service")
+        for client in clients.order_by("created_at", "pk"):
+            receiver = _of_client(client)
+            if receiver is not None:
+                found.setdefault(receiver.service.pk, receiver)
     for gate in filter(None, map(_of_gate, services)):
         found[gate.service.pk] = gate
     return found

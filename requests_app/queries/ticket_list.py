@@ -33,6 +33,11 @@ OF_PROVIDER = 4
 NAMESAKES = 1_000
 #: The people and things that a ticket names.
 LINE = ("tenant", "service", "assignee", "opened_by", "on_behalf_of")
+#: The columns that a line of the page's list needs.
+_COLUMNS_OF_LINE = (
+    "reference", "title", "state", "priority", "changed_at", "is_practice",
+    "tenant__name", "service__name", "assignee__name",
+)  # fmt: skip
 _LEAST, _MOST = UUID(int=0), UUID(int=2**128 - 1)
 
 
@@ -185,7 +190,7 @@ def _end_of_span(streams: list[TicketQuerySet], span: int, *, forward: bool) -> 
 
 def _whole(pks: list[UUID]) -> list[Ticket]:
     """Return the tickets with these ids, in the order of the ids, with what a line of the list shows."""
-    found = Ticket.objects.filter(pk__in=pks).select_related(*LINE)
+    found = Ticket.objects.filter(pk__in=pks).select_related("tenant", "service", "assignee").only(*_COLUMNS_OF_LINE)
     found = found.prefetch_related(Prefetch("access_requests", queryset=_going_on(), to_attr="going_on"))
     by_pk = {row.pk: row for row in found}
     return [by_pk[pk] for pk in pks if pk in by_pk]
@@ -193,7 +198,8 @@ def _whole(pks: list[UUID]) -> list[Ticket]:
 
 def _going_on() -> Any:
     """Return the access requests that have not ended. An index has only these, so few rows are read for each ticket."""
-    return AccessRequest.objects.filter(state__in=sorted(UNDER_WAY)).select_related("grant")
+    rows = AccessRequest.objects.filter(state__in=sorted(UNDER_WAY)).select_related("grant")
+    return rows.only("ticket", "state", "decide_by", "grant__access_request", "grant__closes_at")
 
 
 def _beyond(cursor: Cursor) -> Q:

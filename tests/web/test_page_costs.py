@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Model
 from django.db.models.sql.compiler import SQLCompiler
 from django.template import Context, Template
 from django.templatetags import i18n
@@ -17,6 +18,7 @@ from django.utils import translation
 
 from lockbox_site import lighter, pseudolocale
 from requests_app import operations
+from requests_app.domain.states import State
 from requests_app.models import Membership
 from requests_app.templatetags import lockbox, translated
 from requests_app.words import skeletons
@@ -58,6 +60,22 @@ def test_the_statements_of_a_home_page_are_made_once(
         assert client.get("/").content.count(b"live-item") == shown
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "pat", "priya", "stella"])
+def test_lists_read_only_the_columns_of_their_lines_and_none_of_them_later(
+    cast: Cast, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in State:
+        row = cast.in_state(state)
+    cast.in_quillo()
+    client = signed_in(cast, name)
+    monkeypatch.setattr(Model, "refresh_from_db", None)
+    for page in ("/", "/access-requests/", "/access-requests/?state=closed", "/tickets/"):
+        sent = _sent(client, page)
+        assert not [sql for sql in sent if 'accessrequest"."tried"' in sql], page
+    assert client.get(f"/access-requests/{row.pk}/").status_code == 200
 
 
 @pytest.mark.django_db
