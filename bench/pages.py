@@ -43,10 +43,8 @@ PEOPLE = ("ada", "mia", "otto", "ines", "priya", "pat", "stella")
 PROGRAMS = {"program": "contoso", "helpdesk": None}
 #: Whose calls of the API are measured, unless those of everybody are wanted.
 CALLERS = ("ada", "pat")
-#: How often a page is opened that may be slow.
-TIMES = 20
-#: How long a very slow page is opened again and again, in seconds.
-ENOUGH = 2
+#: How often a page is measured that may be slow, how often one that is not, and how long at most, in seconds.
+TIMES, FEW, ENOUGH = 9, 3, 1
 #: The aims: milliseconds at the server, and bytes on the line.
 MILLISECONDS, BYTES = 50, 60_000
 
@@ -101,9 +99,9 @@ def _p95(seconds: list[float]) -> float:
 
 
 def run(cast: Cast, rows: Rows, bar: Any, *, only: str = "", each: bool = False) -> tuple[list[Result], list[str]]:
-    """Measure every page. With `each`, every page is opened 20 times, and every role calls the API.
+    """Measure every page. With `each`, every page is measured 9 times, and every role calls the API.
 
-    Without it, only pages that may be slow are opened so often, and two roles call the API.
+    Without it, only pages that may be slow are measured so often, and two roles call the API.
     `only` is a part of the names of the pages that are wanted. Return one result for all, and a line for each page:
     those over an aim first, and then the slowest.
     """
@@ -116,7 +114,7 @@ def run(cast: Cast, rows: Rows, bar: Any, *, only: str = "", each: bool = False)
     tokens = _tokens(cast)
     for page in wanted:
         headers = _of_program(tokens[page.who]) if page.name.startswith("api:") else {"HTTP_COOKIE": cookies[page.who]}
-        _measure(handler, page, headers, TIMES, each=each or bool(only))
+        _measure(handler, page, headers, each=each or bool(only))
         bar.advance(ticking)
         if page.status == 200:
             found.append(page)
@@ -155,28 +153,37 @@ def _of_program(token: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_ACCEPT": "application/json"}
 
 
-def _measure(handler: Handler, page: Page, headers: Mapping[str, str], times: int, *, each: bool) -> None:
-    """Open a page so many times: each page, or only one whose first time is more than half of the aim.
+def _measure(handler: Handler, page: Page, headers: Mapping[str, str], *, each: bool) -> None:
+    """Open a page once, and again if its first time is more than half of the aim: FEW times, or TIMES if it is over it.
 
-    Without `each`, a very slow page is opened for some seconds only.
+    The first call may also import and compile. It counts only if it is the only one. Without `each`, a very slow page
+    is opened for some seconds only. With it, every page is measured TIMES times.
     """
     environ = _environ(page.path, {"HTTP_ACCEPT_ENCODING": "gzip", **headers})
-    page.status, body, plain = _get(handler, environ)
+    with _counted() as statements:
+        page.status, body, plain = _timed(handler, page, environ)
     if page.status != 200:
         return
-    # The first call also imports and compiles, so its statements are those of the second one.
-    with _counted() as statements:
-        _get(handler, environ)
     page.statements = len(statements)
-    page.size, page.sent, page.packed = len(plain), len(body), len(gzip.compress(plain, 6))
-    while len(page.wall) < (times if each or (page.wall and page.median > MILLISECONDS / 2) else 1):
-        if not each and sum(page.wall) > ENOUGH:
-            break
-        database, wall, cpu = of_session(), time.perf_counter(), time.thread_time()
-        _get(handler, environ)
-        page.wall.append(time.perf_counter() - wall)
-        page.cpu.append(time.thread_time() - cpu)
-        page.database.append(of_session() - database)
+    page.size, page.sent = len(plain), len(body)
+    page.packed = len(body) if len(body) < len(plain) else len(gzip.compress(plain, 6))
+    if not each and (page.median <= MILLISECONDS / 2 or page.wall[0] > ENOUGH):
+        return
+    for times in (page.wall, page.cpu, page.database):
+        times.clear()
+    while len(page.wall) < TIMES:
+        if not each and (sum(page.wall) > ENOUGH or (len(page.wall) >= FEW and page.p95 <= MILLISECONDS)):
+            return
+        _timed(handler, page, environ)
+
+
+def _timed(handler: Handler, page: Page, environ: dict[str, Any]) -> tuple[int, bytes, bytes]:
+    database, wall, cpu = of_session(), time.perf_counter(), time.thread_time()
+    found = _get(handler, environ)
+    page.wall.append(time.perf_counter() - wall)
+    page.cpu.append(time.thread_time() - cpu)
+    page.database.append(of_session() - database)
+    return found
 
 
 def _get(handler: Handler, environ: dict[str, Any]) -> tuple[int, bytes, bytes]:
