@@ -32,6 +32,10 @@ _SMALL = {"due": 500, "acts": 50, "entries": 50_000}
 _SCALE = ("rows", "entries", "proven", "due", "held")
 #: How long a part may take to end its servers, in seconds.
 _END_WITHIN = 40
+#: A file beside the static files that this run has collected.
+_COLLECTED = "static-collected"
+#: When this process began. Its set-up counts, too.
+_BEGUN = time.monotonic()
 console = Console()
 
 
@@ -53,6 +57,8 @@ def main() -> int:
         return _in_world(arguments, World.named(arguments.world))
     if not arguments.prepare:
         shutil.rmtree(_results(arguments), ignore_errors=True)
+        # They may have changed since the last run.
+        (_place(arguments) / _COLLECTED).unlink(missing_ok=True)
     wanted = _wanted(arguments, kept.vendor())
     for world in {str(world): world for part in wanted for world in PARTS[part].worlds(arguments)}.values():
         is_lacking = kept.facts(world, _place(arguments)) is None
@@ -117,7 +123,8 @@ def _child(arguments: argparse.Namespace, world: World, *more: str, limit: float
 
 def _measured(arguments: argparse.Namespace, name: str, world: World, limit: float) -> bool:
     """Run one part in one world. Return whether it has ended well."""
-    status = _child(arguments, world, "--part", name, limit=None if limit == math.inf else max(limit, 0.0))
+    aims = ["--aims"] if arguments.aims else []
+    status = _child(arguments, world, "--part", name, *aims, limit=None if limit == math.inf else max(limit, 0.0))
     if status is None:
         console.print(f"\n{name}: not measured, because it took longer than {limit:,.0f} s", soft_wrap=True)
     return status == 0
@@ -142,6 +149,7 @@ def _in_world(arguments: argparse.Namespace, world: World) -> int:
         raise SystemExit(f"there is no world {world}")
     [name] = arguments.part
     part = PARTS[name]
+    os.environ["STATIC_ROOT"] = str(place.absolute() / "static")
     copy = kept.enter_copy(world, place, name) if part.is_copied else None
     try:
         if copy is None:
@@ -169,6 +177,15 @@ def _set_up() -> None:
     call_command("migrate", verbosity=0)
 
 
+def _collect_static(mark: Path) -> None:
+    """Collect the static files, once in a run for all parts."""
+    from django.core.management import call_command
+
+    if not mark.exists():
+        call_command("collectstatic", interactive=False, verbosity=0)
+        mark.touch()
+
+
 def _made(world: World, bar: Progress) -> dict[str, Any]:
     from bench import parts
 
@@ -176,15 +193,13 @@ def _made(world: World, bar: Progress) -> dict[str, Any]:
 
 
 def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict[str, Any]) -> None:
-    from django.core.management import call_command
-
     from bench import measure, parts
 
-    call_command("collectstatic", interactive=False, verbosity=0)
-    others, begun = measure.Others(), time.time()
+    _collect_static(_place(arguments) / _COLLECTED)
+    others = measure.Others()
     with _progress() as bar:
         found, notes = PARTS[name].run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))
-    conditions = {"machine": measure.machine(), "foreign": others.share(), "seconds": time.time() - begun}
+    conditions = {"machine": measure.machine(), "foreign": others.share(), "seconds": time.monotonic() - _BEGUN}
     scale = {each: getattr(arguments, each) for each in _SCALE} | {"size": world.size}
     figures = [result.figures() for result in found]
     report = {
@@ -247,6 +262,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--part", choices=PARTS, nargs="+", default=[], help="what is measured")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="the only one that is measured")
     parser.add_argument("--quick", action="store_true", help="the most important parts, on less data, in three minutes")
+    parser.add_argument("--aims", action="store_true", help="only what has an aim, as in a whole run and with --quick")
     parser.add_argument("--prepare", action="store_true", help="only make the worlds of the parts, which then stay")
     parser.add_argument("--grants", type=int, nargs="+", default=[], help="grants in the worlds of the parts")
     parser.add_argument("--rows", type=int, default=1_000_000, help="access requests of the customer of the pages")
@@ -264,7 +280,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=40, help="how many reports of 1,000 accesses each guard sends")
     parser.add_argument("--seconds", type=int, default=4, help="how long each load of wrk lasts")
     parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
-    parser.add_argument("--each", action="store_true", help="pages: all roles call the API, 20 times each")
+    parser.add_argument("--each", action="store_true", help="pages: all roles call the API, 9 times each")
     parser.add_argument("--minutes", type=float, default=60, help="how long the memory of the parts is watched")
     parser.add_argument("--plot", default="growth.svg", help="the file for the plot of that memory")
     parser.add_argument("--watched", type=int, default=60, help="seconds for which the product is watched at rest")
@@ -277,6 +293,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.quick:
         vars(arguments).update(_SMALL)
+    # Its children get the name of their part.
+    arguments.aims |= not arguments.part
     return arguments
 
 

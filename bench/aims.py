@@ -154,7 +154,7 @@ AIMS = (
     Aim("sweep without work", "1.1 and 2.0 ms", "1 ms", "sweeps", at_most("sweep that finds nothing", "median", 1)),
     Aim("{due} due among {size}: expired, windows closed", "2.6 and 3.8 s", "1.5 s for 10,000", "sweeps",
         at_most("sweep in batches", "wall", 1.5, "s")),
-    Aim("ten times as many with two clusters: expired, windows closed", "", "10 s for 100,000", "sweeps",
+    Aim("ten times as many with two clusters: windows closed", "", "10 s for 100,000", "sweeps",
         at_most("sweep by two processes", "wall", 10, "s")),
     Aim("pages at {rows} rows: the slowest", "302 ms", "p95 ≤ 50 ms", "pages",
         both(at_most("the p95 of each page", "longest", 50), at_most("the p95 of each page", "slow", 0, _OVER))),
@@ -186,6 +186,8 @@ AIMS = (
 
 #: The document with the table. Its last column says what an aim that is not met would take.
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+#: In that column of an aim that is not met any more. Somebody must replace it.
+UNKNOWN = "not known yet"
 _NONE = re.compile(r" not measured \(\w+\)(, not measured \(\w+\))? ")
 HEAD = "| what | before | aim | measured | met | what it would take |"
 
@@ -196,7 +198,7 @@ def table(place: Path, wanted: Collection[tuple[str, str]], document: str) -> li
     An aim has a line if one of the parts that should be measured, which are `wanted` with their databases, belongs to
     it. Without reports, there are no lines.
     """
-    reports = [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
+    reports = _reports(place)
     if not reports:
         return []
     lacks = {name: line.split("|")[-2].strip() for name, line in rows_of(document).items()}
@@ -206,11 +208,27 @@ def table(place: Path, wanted: Collection[tuple[str, str]], document: str) -> li
         found = {name: verdicts.get(name) for name in aim.databases if (aim.part, name) in wanted}
         if found:
             what, met = _what(aim, reports), _met(found)
-            takes = "" if met == "yes" else lacks.get(what, "")
+            takes = "" if met == "yes" else lacks.get(what) or UNKNOWN
             lines.append(f"| {' | '.join((what, aim.before, aim.aim, _summary(found), met, takes))} |")
     machines = sorted({report["machine"] for report in reports})
     used = _range([report["foreign"] * 100 for report in reports], "% of one core")
     return [*lines, "", *(f"Machine: {each}." for each in machines), f"Other programs used {used} meanwhile."]
+
+
+def durations(place: Path) -> str:
+    """Return a line with the seconds that each part took, in all of its worlds."""
+    seconds = dict[str, dict[str, float]]()
+    for report in _reports(place):
+        of = seconds.setdefault(report["part"], {})
+        of[report["database"]] = of.get(report["database"], 0.0) + report["seconds"]
+    parts = (
+        f"{part} {' + '.join(f'{of[name]:.0f}' for name in DATABASES if name in of)}" for part, of in seconds.items()
+    )
+    return f"Seconds, on {' + '.join(DATABASES.values())}: {', '.join(parts)}."
+
+
+def _reports(place: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
 
 
 def measured(aim: Aim, reports: list[dict[str, Any]]) -> dict[str, Verdict]:
@@ -264,5 +282,7 @@ def show(place: Path, wanted: Collection[tuple[str, str]], *, is_written: bool, 
     lines = table(place, wanted, document)
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if lines:
+        console.print(f"\n{durations(place)}", soft_wrap=True, highlight=False)
     if lines and is_written:
         DOCUMENT.write_text(renewed(document, lines), encoding="utf-8")

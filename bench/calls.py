@@ -39,14 +39,14 @@ class _Call:
     has_view: bool = False
 
 
-def run(cast: Cast, bar: Any, *, times: int) -> list[Result]:
-    """Make each call so many times."""
+def run(cast: Cast, bar: Any, *, times: int, only_aims: bool) -> list[Result]:
+    """Make each call so many times: all of them, or those with an aim."""
     handler, results = Handler(), []
-    calls = _calls(cast)
+    calls = [call for call in _calls(cast) if call.aim or not only_aims]
     ticking = bar.add_task("calls", total=len(calls))
     for call in calls:
         results.append(_measured(call.name, partial(_through, handler, call.environ), call.aim, times))
-        if call.has_view:
+        if call.has_view and not only_aims:
             results.append(_measured(f"{call.name}, its view alone", partial(_view, call.environ), "", times))
             results.append(_measured(f"{call.name}, its token alone", partial(_token, call.environ), "", times))
         bar.advance(ticking)

@@ -46,9 +46,16 @@ class _Kind:
 
 
 def run(
-    cast: Cast, size: int, pairs: Sequence[grants.Pair], *, seconds: int, rounds: int, bar: Any
+    cast: Cast,
+    size: int,
+    pairs: Sequence[grants.Pair],
+    *,
+    seconds: int,
+    rounds: int,
+    only_aims: bool,
+    bar: Any,
 ) -> tuple[list[Result], list[str]]:
-    """Measure with `size` grants in the database. `pairs` are the live ones.
+    """Measure with `size` grants in the database: all loads, or those with an aim. `pairs` are the live grants.
 
     Return the results, and what else is to be said.
     """
@@ -58,7 +65,7 @@ def run(
     secrets = _secrets(cast)
     with ExitStack() as stack:
         ours = stack.enter_context(product.running(LOG_LEVEL="INFO", LOG_FORMAT="json"))
-        kinds = _ours(ours, pairs, secrets)
+        kinds = [kind for kind in _ours(ours, pairs, secrets) if kind.connections > 1 or not only_aims]
         try:
             theirs = stack.enter_context(cerbos.running())
             kinds.insert(0, _theirs(theirs, pairs))

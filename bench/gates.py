@@ -52,7 +52,8 @@ class _Load:
     is_judged: bool = True
 
 
-def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
+def run(cast: Cast, seconds: int, bar: Any, *, only_aims: bool) -> tuple[list[Result], list[str]]:
+    """Measure all loads, or only the one with an aim."""
     service = cast.web_tool()
     cast.proxy()
     grant = cast.in_quillo()
@@ -65,7 +66,11 @@ def run(cast: Cast, seconds: int, bar: Any) -> tuple[list[Result], list[str]]:
             _proxies(Path(place), running) as (pid, gate, plain, asking),
         ):
             most = CONNECTIONS[-1]
-            loads = [_Load(f"{MANY:,} tenants", gate, many, connections) for connections in CONNECTIONS]
+            aimed_at = _Load(f"{MANY:,} tenants", gate, many, most)
+            if only_aims:
+                return [_measured(aimed_at, seconds, running, pid, bar)], []
+            loads = [_Load(f"{MANY:,} tenants", gate, many, connections) for connections in CONNECTIONS[:-1]]
+            loads.append(aimed_at)
             loads.append(_Load("one tenant", gate, one, most))
             baselines = [("no gate", plain), ("a gate that is nginx’s own 200", asking)]
             loads += [_Load(name, port, one, most, is_judged=False) for name, port in baselines]

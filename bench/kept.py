@@ -19,8 +19,8 @@ from psycopg import sql
 
 #: Has the facts about a world that is complete. It is written last.
 _MARK = "made"
-#: What the servers of earlier runs have left in the directory of a world: pipes, sockets, and their output.
-_OF_SERVERS = ("chimes", "run", "log-*")
+#: What earlier runs have left in the directory of a world: pipes, sockets, output of servers, and static files.
+_OF_SERVERS = ("chimes", "run", "log-*", "static")
 #: How often it is tried to delete a database, once a second.
 DROPS = 30
 #: Increase the number of a kind of world when its rows change, so that the worlds that are there are made again. The
@@ -85,6 +85,8 @@ def end(world: World, place: Path, facts: dict[str, Any]) -> None:
 
 def enter(world: World, place: Path) -> None:
     """Point the settings to the world. Call this before Django is set up."""
+    for output in world.home(place).glob("log-*"):
+        output.unlink()
     _point(world.home(place), world.database)
 
 

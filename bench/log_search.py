@@ -21,7 +21,7 @@ from requests_app.queries.log import Log, LogCursor
 from requests_app.queries.log_search import Search
 
 _BATCH = 2_000
-_ROUNDS = 20
+_ROUNDS = 9
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _TEXT_FIRST = "Priya Erik Olga Sven Mia Otto Ines Chen Maria José Zoë Ahmed Yuki Lars Nadia Tom"
 _FIRST = _TEXT_FIRST.split()

@@ -59,7 +59,8 @@ def _decisions(here: Here) -> Found:
     from bench import decisions
 
     rounds, seconds = (1, 2) if here.arguments.quick else (2, here.arguments.seconds)
-    return decisions.run(here.cast, here.size, here.pairs, seconds=seconds, rounds=rounds, bar=here.bar)
+    only = here.arguments.aims
+    return decisions.run(here.cast, here.size, here.pairs, seconds=seconds, rounds=rounds, only_aims=only, bar=here.bar)
 
 
 def _lane(here: Here) -> Found:
@@ -71,7 +72,7 @@ def _lane(here: Here) -> Found:
 def _calls(here: Here) -> Found:
     from bench import calls
 
-    return calls.run(here.cast, here.bar, times=here.arguments.acts // 2), []
+    return calls.run(here.cast, here.bar, times=here.arguments.acts // 4, only_aims=here.arguments.aims), []
 
 
 def _acts(here: Here) -> Found:
@@ -83,7 +84,7 @@ def _acts(here: Here) -> Found:
 def _sweeps(here: Here) -> Found:
     from bench import sweeps
 
-    return sweeps.run(here.cast, here.arguments.due, here.bar), []
+    return sweeps.run(here.cast, here.arguments.due, here.bar, only_aims=here.arguments.aims), []
 
 
 def _pages(here: Here) -> Found:
@@ -121,14 +122,14 @@ def _log_search(here: Here) -> Found:
 def _gates(here: Here) -> Found:
     from bench import gates
 
-    return gates.run(here.cast, here.arguments.seconds, here.bar)
+    return gates.run(here.cast, here.arguments.seconds, here.bar, only_aims=here.arguments.aims)
 
 
 def _streams(here: Here) -> Found:
     from bench import streams
 
     asked = here.arguments
-    return streams.run(here.cast, asked.held, asked.windows, asked.cuts, here.bar)
+    return streams.run(here.cast, asked.held, asked.windows, asked.cuts, here.bar, only_aims=asked.aims)
 
 
 def _breaks(here: Here) -> Found:

@@ -79,8 +79,11 @@ def content_with_a_big_item(cast: Cast) -> Path:
     return content
 
 
-def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Return the times of cuts and of other pages, and lines about memory and processor time."""
+def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any, *, only_aims: bool) -> tuple[list[Result], list[str]]:
+    """Return the times of cuts and of other pages, and lines about memory and processor time.
+
+    With `only_aims`, the only line is about the time when everything is held.
+    """
     content = content_with_a_big_item(cast)
     world = World(cast)
     people = world.engineers(held // 2)
@@ -93,20 +96,23 @@ def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any) -> tuple[list[
     world.windows(list(itertools.islice(itertools.cycle(people), rest)), others)
     with product.running(CONTENT_ROOT=str(content)) as running:
         bench = Held(running, bar)
-        notes = [bench.cost("with nobody")]
+        notes = [] if only_aims else [bench.cost("with nobody")]
         with bench.read_slowly():
             bench.open_downloads(downloads, asking.session_of(cast.people["priya"]))
-            notes.append(bench.cost(f"with {len(bench.downloads)} downloads"))
+            if not only_aims:
+                notes.append(bench.cost(f"with {len(bench.downloads)} downloads"))
             bench.open_pages(pages, {person.pk: asking.session_of(person) for person in people})
             # The last ones, because a stream ends after five minutes.
             bench.open_streams(streams)
-            notes.append(bench.cost(f"and {len(streams)} event streams and {len(pages)} pages"))
+            held_now = f"{len(bench.downloads)} downloads, {len(streams)} event streams and {len(pages)} pages"
+            notes.append(bench.cost(f"with {held_now}"))
             pages_beside = bench.others(asking.session_of(cast.people["ada"]))
             revoke = partial(_revoke, running, token_of(cast, "ada", Scope.GRANTS_CLOSE))
             found = bench.cut(revoke, cuts)
             if elsewhere is not None:
                 found += elsewhere.cut(revoke, cuts, bar)
-        notes.append(bench.cost("after the cuts"))
+        if not only_aims:
+            notes.append(bench.cost("after the cuts"))
     return [*pages_beside, *found], notes
 
 

@@ -20,12 +20,10 @@ from bench.parts import PARTS
 ROOT = Path(__file__).parents[2]
 #: The smallest sizes with which each part works.
 TINY: dict[str, Any] = {
-    "grants": "4200 4300", "acts": 5, "due": 20, "asked": 64, "entries": 3_000, "proven": 3_000, "rows": 6_000,
+    "acts": 5, "due": 20, "asked": 64, "entries": 3_000, "proven": 3_000, "rows": 6_000,
     "held": 8, "windows": 20, "cuts": 2, "revocations": 1, "batches": 1, "seconds": 1, "signs": 4, "slow": 4,
     "minutes": 0.3, "watched": 6,
 }  # fmt: skip
-#: They wait for minutes with all sizes.
-LONG = {"breaks", "sizing"}
 
 
 def test_the_whole_run_ends_within_30_minutes_and_the_quick_one_within_3() -> None:
@@ -49,7 +47,7 @@ def report(place: Path, database: str, part: str, *results: dict[str, Any], worl
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = {"size": 5_000, "due": 10, "rows": 0, "entries": 0, "proven": 0, "held": 0}
     about = {"part": part, "database": database, "machine": f"A machine, {database}", "foreign": 0.02, "scale": scale}
-    path.write_text(json.dumps({**about, "results": results}))
+    path.write_text(json.dumps({**about, "seconds": 7.0, "results": results}))
 
 
 def rows(place: Path, *wanted: tuple[str, str], document: str = "") -> dict[str, list[str]]:
@@ -74,7 +72,7 @@ def sweeps(place: Path, **walls: float) -> None:
 def test_the_table_says_for_each_database_what_was_measured(tmp_path: Path) -> None:
     sweeps(tmp_path, sqlite=1.4, postgresql=1.6)
     assert rows(tmp_path, *SWEEPS)[DUE] == [
-        "2.6 and 3.8 s", "1.5 s for 10,000", "1.40 s (SQLite), 1.60 s (PostgreSQL)", "only SQLite", " |",
+        "2.6 and 3.8 s", "1.5 s for 10,000", "1.40 s (SQLite), 1.60 s (PostgreSQL)", "only SQLite", "not known yet |",
     ]  # fmt: skip
     assert aims.table(tmp_path, SWEEPS, "")[-3:] == [
         "Machine: A machine, postgresql.",
@@ -100,9 +98,11 @@ def test_the_document_gets_the_figures_and_stays_otherwise(tmp_path: Path) -> No
     other = line("something else", "7 s", "no", "years")
     head = f"# Title\n\n{aims.HEAD}\n|---|---|---|---|---|---|\n"
     document = f"{head}{line(DUE, '9 s', 'no', 'fewer indexes')}\n{other}\n\nMachine: old.\n\nThe rest.\n"
-    for wall, met, takes in ((1.6, "no", "fewer indexes"), (1.4, "yes", "")):
+    found = document
+    # The reason does not come back. Somebody must write a new one.
+    for wall, met, takes in ((1.6, "no", "fewer indexes"), (1.4, "yes", ""), (1.7, "no", aims.UNKNOWN)):
         sweeps(tmp_path, sqlite=wall)
-        found = aims.renewed(document, aims.table(tmp_path, SWEEPS[:1], document))
+        found = aims.renewed(found, aims.table(tmp_path, SWEEPS[:1], found))
         assert found.startswith(f"{head}{line(DUE, f'{wall:.2f} s (SQLite)', met, takes)}\n{other}\n")
         assert found.endswith(
             "Machine: A machine, sqlite. Other programs used 2.00 % of one core meanwhile.\n\nThe rest.\n"
@@ -122,7 +122,18 @@ def test_a_part_that_was_not_measured_changes_nothing_in_the_document(tmp_path: 
 def test_the_document_has_a_line_for_each_aim() -> None:
     places = {aim.what: aim.what.format(due="10,000", size="1,000,000", rows="1,000,000", entries="1,000,000",
               proven="10,000,000", held="900") for aim in aims.AIMS}  # fmt: skip
-    assert aims.rows_of(aims.DOCUMENT.read_text(encoding="utf-8")).keys() == set(places.values())
+    found = aims.rows_of(aims.DOCUMENT.read_text(encoding="utf-8"))
+    assert found.keys() == set(places.values())
+    for what, line in found.items():
+        met, takes = (cell.strip() for cell in line.split("|")[5:7])
+        assert met == "yes" or takes not in ("", aims.UNKNOWN), what
+
+
+def test_the_end_of_a_run_says_how_long_each_part_took(tmp_path: Path) -> None:
+    report(tmp_path, "sqlite", "acts")
+    for database, world in (("sqlite", "a"), ("sqlite", "b"), ("postgresql", "a")):
+        report(tmp_path, database, "decisions", world=world)
+    assert aims.durations(tmp_path) == "Seconds, on SQLite + PostgreSQL: decisions 14 + 7, acts 7."
 
 
 def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp_path: Path) -> None:
@@ -141,8 +152,9 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
     assert found["access, one tenant"] == ["not measured (PostgreSQL)", "no"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
+    """A directory for the worlds, which the parts share."""
     # The account of PostgreSQL's server can't enter the directories of pytest.
     with tempfile.TemporaryDirectory(prefix="lockbox-bench-") as found:
         Path(found).chmod(0o755)
@@ -150,21 +162,29 @@ def place() -> Iterator[Path]:
 
 
 @pytest.mark.deep
-@pytest.mark.dialect
-@pytest.mark.timeout(3600)
-def test_each_part_measures_what_the_table_needs(place: Path) -> None:
-    database = "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("database", aims.DATABASES)
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_measures_what_the_table_needs(place: Path, part: str, database: str) -> None:
     # The parts kill their server, so it is not that of the tests.
     servers = [sys.executable, "bin/_with_postgres.py"] if database == "postgresql" else []
     environment = {name: text for name, text in os.environ.items() if name != "DATABASE_URL"}
     environment |= {"DURABLE": "1", "DATA_STAYS_IN": str(place / "postgresql")}
-    tiny = [word for name, number in TINY.items() for word in (f"--{name}", *str(number).split())]
-    parts = PARTS.keys() - LONG
+    tiny = [word for name, number in TINY.items() for word in (f"--{name}", str(number))]
+    # Its aims compare a small world with a large one.
+    tiny += ["--grants", "4200", *(["4300"] if part == "decisions" else [])]
+    # A whole run measures only what has an aim.
+    tiny += ["--aims"] if database == "postgresql" else []
     command: list[Any] = [*servers, sys.executable, "-m", "bench", "--dir", place, "--plot", place / "plot.svg", *tiny]
-    command += ["--part", *sorted(parts)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    reports = [json.loads(path.read_text()) for path in place.glob("results/*/*.json")]
-    assert parts - {each["part"] for each in reports} == set(), f"{done.stdout[-2000:]} {done.stderr[-5000:]}"
-    assert done.returncode == 0
-    named = {aim.what for aim in aims.AIMS if database in aim.databases}
-    assert named - {aim.what for aim in aims.AIMS if aims.measured(aim, reports)} == set()
+    done = subprocess.run([*command, "--part", part], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout[-2000:]} {done.stderr[-5000:]}"
+    reports = [json.loads(path.read_text()) for path in (place / "results" / database).glob("*.json")]
+    assert {each["part"] for each in reports} == {part}
+    needed = {aim.what for aim in aims.AIMS if (aim.part, database in aim.databases) == (part, True)}
+    assert {aim.what for aim in aims.AIMS if database in aims.measured(aim, reports)} == needed
+    if part == "breaks":
+        _headings, _rule, *breaks, left, verified = reports[0]["notes"]
+        assert (left, verified[:16]) == ("processes after the end: none", "verify_audit: 0,")
+        # Everything was back, and what ended during a break was cut.
+        assert breaks
+        assert [line for line in breaks if "not back" in line or "still open" in line] == []
