@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import __main__ as bench
 from tests import ground
 from tests.docs.clone import Clone
 from tests.docs.documents import ROOT, Block, blocks, commands
@@ -35,13 +37,15 @@ DEMO = re.compile(r"^bin/demo$")
 NEEDS_INDEX = re.compile(r"^uv ")
 #: Commands for PostgreSQL. test_postgresql runs them.
 POSTGRESQL = re.compile(r"^pg_")
+#: Measurements of minutes, in worlds of gigabytes. tests/bench/test_parts.py runs all parts in small worlds.
+BENCH = re.compile(r"^bin/bench\b")
 #: What a customer does without the provider. Some of these commands depend on earlier ones.
 AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
 #: Commands that call the API. tests/clients runs them against a server, as the people for whom they are written.
 CALLS = re.compile(r"^(curl|lockbox)\b")
 
-TESTED_ELSEWHERE = (ROAD, SERVES, SERVES_EMPTY, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, AT_HOME, CALLS)
+TESTED_ELSEWHERE = (ROAD, SERVES, SERVES_EMPTY, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, BENCH, AT_HOME, CALLS)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -155,11 +159,46 @@ def test_the_benchmark_measures_what_it_names_on_both_databases() -> None:
         Path(place).chmod(0o755)
         clone = Clone.make(Path(place) / "clone")
         output = clone.done("bin/bench --part acts sweeps --grants 4200 --due 60 --acts 3", within=500)
-    measured = ("customer's yes, committed", "content open, with its committed entry", "batches of 500: 60 windows")
-    assert [output.count(words) for words in measured] == [2, 2, 2], output
+    tables = re.split(r"^([\w-]+, [\w-]+: \d+ cores, .*)$", output, flags=re.MULTILINE)
+    conditions, results = tables[1::2], tables[2::2]
+    assert [re.sub(r": .*, (\w+) .*", r": \1", line) for line in conditions] == [
+        f"{part}, grants-4200: {database}" for database in ("SQLite", "PostgreSQL") for part in ("acts", "sweeps")
+    ]
+    last, aims = results[-1].split("| what |")
+    measured = [re.findall(r"^\| (\w.*?) \|.* \|$", text, flags=re.MULTILINE) for text in (*results[:-1], last)]
+    sweeps = [
+        line
+        for name in ("access requests", "windows")
+        for line in (
+            f"sweep that finds nothing: {name}",
+            f"sweep in batches of 500: 60 {name}",
+            f"sweep by two processes: 600 {name}",
+        )
+    ]
+    acts = ["customer's yes, committed with its entry", "content open, with its committed entry"]
+    assert measured == [acts, sweeps, acts, sweeps]
     # The table of the aims comes once, at the end.
-    assert [output.count(what) for what in ("| customer's approval |", "| 60 due among 4,200: ")] == [1, 1]
-    assert "not measured" not in output
+    assert re.findall(r"^\| (\w.*?) \|", aims, flags=re.MULTILINE) == [
+        "customer's approval",
+        "content opened, with its entry",
+        "sweep without work",
+        "60 due among 4,200: expired, windows closed",
+        "ten times as many with two clusters: windows closed",
+    ]
+    figure = r"[\d.–]+ m?s \(SQLite\), [\d.–]+ m?s \(PostgreSQL\)"
+    assert len(re.findall(rf"^\|.*\| {figure} \| (?:yes|no|only \w+) \|.*\|$", aims, flags=re.MULTILINE)) == 5
+    ending = (
+        r"Other programs used .* meanwhile\.\n\nSeconds, on SQLite \+ PostgreSQL: acts \d+ \+ \d+, sweeps \d+ \+ \d+\."
+    )
+    assert re.search(ending, aims), aims
+
+
+def test_the_benchmark_knows_the_arguments_of_the_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kind(BENCH)
+    for command in kind(BENCH):
+        monkeypatch.setattr("sys.argv", ["bench", *shlex.split(command)[1:]])
+        # It ends the process if it does not know one.
+        assert bench._arguments().part
 
 
 @pytest.mark.parametrize("command", kind(TESTS))
