@@ -27,7 +27,7 @@ from requests_app.domain import clock
 PATIENCE_SECONDS = 0.5
 LOCK_SECONDS = 1.0
 #: A worker that was not needed for this long ends.
-SPARE_AFTER_SECONDS = 45.0
+SPARE_AFTER_SECONDS = 15.0
 #: How long after it the next one ends, if that one is not needed either.
 NEXT_AFTER_SECONDS = 10.0
 
