@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,25 @@ def test_the_places_of_values_are_found_once_for_each_text(
         monkeypatch.setattr(base, "FORMAT_QMARK_REGEX", None)
         assert cursor.execute(text, ["second"]).fetchall() == []
         assert cursor.execute("SELECT '100%'").fetchall() == [("100%",)]
+
+
+def test_a_large_transaction_has_room_for_its_pages_and_gives_it_back(wrapper: DatabaseWrapper) -> None:
+    """Without it, a transaction that changes more pages than fit writes them to the file before its commit."""
+    usual, sizes = _room(wrapper), []
+    for with_room in (True, False):
+        with wrapper.with_room() if with_room else nullcontext():
+            wrapper.connection.execute("BEGIN IMMEDIATE")
+            wrapper.connection.execute(
+                "CREATE TABLE page AS WITH n(x) AS (VALUES(1) UNION ALL SELECT x + 1 FROM n"
+                " WHERE x < 4000) SELECT x, zeroblob(4000) AS filler FROM n"
+            )
+            sizes.append(Path(f"{wrapper.settings_dict['NAME']}-wal").stat().st_size)
+            wrapper.connection.execute("ROLLBACK")
+        assert _room(wrapper) == usual
+    assert sizes[0] < 100_000
+    assert sizes[1] > 4_000_000
+
+
+def _room(wrapper: DatabaseWrapper) -> int:
+    wrapper.ensure_connection()
+    return int(wrapper.connection.execute("PRAGMA cache_size").fetchone()[0])

@@ -25,6 +25,7 @@ from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations import _batches, _change, sweeps
 from requests_app.operations._change import Move
+from requests_app.platform.database.sqlite import base
 from tests import practice
 from tests.cast import Cast, events_of, outbox_topics
 from tests.conftest import Traveller
@@ -264,6 +265,24 @@ def _break(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Any], None]) -> Non
         return plain(actor, row, *rest)
 
     monkeypatch.setattr(_batches, "begin", begin)
+
+
+def test_a_batch_has_room_for_its_pages(cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has memory of its own")
+    travel.freeze()
+    _ripe(cast, travel, "expire")
+    sizes: list[int] = []
+    _break(monkeypatch, lambda _row: sizes.append(_pages()))
+    assert sweeps.expire_overdue(actor=cast.system(), limit=100) == len(sizes)
+    assert set(sizes) == {-base._ROOM}
+    assert _pages() != -base._ROOM
+
+
+def _pages() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA cache_size")
+        return int(cursor.fetchone()[0])
 
 
 def test_one_row_that_fails_costs_a_few_transactions_and_not_one_for_each_row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,6 +49,13 @@ class Wrapper(BaseDatabaseWrapper):
 
         This does nothing on a database where several transactions write at the same time.
         """
+
+    def with_room(self) -> AbstractContextManager[None]:
+        """Return a context for transactions that change thousands of pages of the database's file.
+
+        It does nothing on a database that is a server, which has memory of its own.
+        """
+        return nullcontext()
 
     def prepare_database(self) -> None:
         """Before a migration, remove the time limit for a transaction without a statement.

@@ -38,6 +38,8 @@ _REFUSED = frozenset(
 )
 _PRIMARY = 0xFF
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
+#: How much memory a large transaction may use for pages, in KiB. SQLite's own limit is 2,000.
+_ROOM = 64_000
 #: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
 
@@ -165,6 +167,24 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         finally:
             line.give()
             self._wait_in_sqlite(bounds.current().write)
+
+    @contextmanager
+    def with_room(self) -> Iterator[None]:
+        """Use more memory for pages until the block ends.
+
+        With SQLite's own limit, a large transaction writes pages of its indexes to the file and reads them again, most
+        of them several times.
+        """
+        self.ensure_connection()
+        usual = self.connection.execute("PRAGMA cache_size").fetchone()[0]
+        self.connection.execute(f"PRAGMA cache_size = -{_ROOM}")
+        try:
+            yield
+        finally:
+            # Otherwise, an error has dropped the connection, and its memory.
+            if self.connection is not None:
+                self.connection.execute(f"PRAGMA cache_size = {usual}")
+                self.connection.execute("PRAGMA shrink_memory")
 
     def let_others_write(self, *, within: float) -> None:
         # Within a transaction of its own, this thread would only wait for itself.
