@@ -7,6 +7,7 @@ When it is full, its root is added to the level above, and the tile never change
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from uuid import UUID
 
@@ -58,10 +59,10 @@ class Tiles:
         place = (tile_level, first >> BITS)
         hashes = self._hashes(place)
         start = (first & (WIDTH - 1)) * _HASH
-        found = [hashes[at : at + _HASH] for at in range(start, start + (_HASH << height), _HASH)]
-        if len(found[-1]) != _HASH:
+        found = hashes[start : start + (_HASH << height)]
+        if len(found) != _HASH << height:
             raise MissingTile(f"tile {place} of shard {self.shard} is too short")
-        return tree.root_of_subtree(found)
+        return _root_of_subtree(found) if height else found
 
     def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
         """Return the hash of each range. All tiles are read with one query."""
@@ -151,7 +152,21 @@ class Tiles:
 
 def root_of(hashes: bytes) -> bytes:
     """Return the root over the hashes of a tile."""
-    return tree.root_of(hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH))
+    return tree.root_of(_parts(hashes))
+
+
+@lru_cache(maxsize=2048)
+def _root_of_subtree(hashes: bytes) -> bytes:
+    """Return the root over these hashes, whose number must be a power of two.
+
+    Nearly all proofs of a tree need the roots at its right edge, and of its largest parts. A root depends on these
+    hashes alone, so none is outdated. The results need at most 3 MB.
+    """
+    return tree.root_of_subtree(_parts(hashes))
+
+
+def _parts(hashes: bytes) -> list[bytes]:
+    return [hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH)]
 
 
 def places(part: Range) -> Iterable[_Place]:

@@ -1,6 +1,7 @@
 """The tiles of a tree, compared with the examples of https://c2sp.org/tlog-tiles."""
 
 from collections import Counter
+from collections.abc import Sequence
 from hashlib import sha256
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit_app import tiles, tree
 from audit_app.models import Tile
 from audit_app.tiles import WIDTH, Tiles
 
@@ -45,3 +47,29 @@ def test_sqlite_finds_each_tile_of_a_proof_by_its_whole_key() -> None:
         steps = [step for *_, step in cursor.fetchall() if "audit_app_tile " in step]
     assert len(steps) == 1
     assert steps[0].endswith("(tenant_id=? AND shard=? AND level=? AND number=?)")
+
+
+def test_the_roots_that_many_proofs_need_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two proofs in different halves of one tile of the level above. A changed tile has another root."""
+    widths(70_000)
+    tiles._root_of_subtree.cache_clear()
+    hashed: list[int] = []
+    plain = tree.root_of_subtree
+
+    def noted(hashes: Sequence[bytes]) -> bytes:
+        hashed.append(len(hashes))
+        return plain(hashes)
+
+    monkeypatch.setattr(tree, "root_of_subtree", noted)
+    counts = []
+    for index in (4_321, 4_321 + 256 * 2):
+        hashed.clear()
+        Tiles(TENANT, 0).inclusion(index, 70_000)
+        counts.append(sum(hashed))
+    # 254 hashes of the leaf's own tile, and for the first proof also those of the levels above, and of the right edge.
+    assert counts[0] > 254 + 254
+    assert counts[1] < 254 + 16
+    Tile.objects.filter(level=0, number=273).update(hashes=bytes(32 * 112))
+    hashed.clear()
+    Tiles(TENANT, 0).inclusion(4_321, 70_000)
+    assert sum(hashed) == 64 + 32 + 16
