@@ -160,7 +160,7 @@ def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
     """Return the values of these fields of each row, as Django passes them to the driver.
 
     Django needs longer for one value than SQLite needs for a column. So it converts only numbers on PostgreSQL, JSON,
-    and what is none of the usual types.
+    and values of unusual types.
     """
     # Each use of `connection` costs as much as a value.
     here, is_sqlite, columns = connections[connection.alias], connection.vendor == "sqlite", []
