@@ -80,6 +80,8 @@ class AccessRequest(Row):
 
     #: When the kernel read the row under its lock.
     locked_at: datetime | None = None
+    #: The scope of a line of the API's list, if it was read for all lines together.
+    listed_scope: list[AccessRequestResource] | None = None
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(_("reference"), max_length=16, unique=True)
@@ -218,8 +220,8 @@ class AccessRequest(Row):
     @property
     def scoped(self) -> list[Any]:
         """The resources that are asked for, in their order."""
-        rows = self.__dict__.get("listed_scope")
-        return [scope.resource for scope in (self.scope.all() if rows is None else rows)]
+        rows = self.scope.all() if self.listed_scope is None else self.listed_scope
+        return [scope.resource for scope in rows]
 
     @property
     def deciders(self) -> frozenset[UUID]:

@@ -42,7 +42,7 @@ from requests_app.models import (
 )
 from requests_app.models.access import ALLOWED
 from requests_app.models.scoping import CompiledFind
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import standing
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
@@ -136,10 +136,26 @@ def access_requests(actor: Actor) -> Any:
 def listed(actor: Actor) -> Any:
     """Return all access requests that the actor may see, with only the columns that one line of the API has."""
     rows = AccessRequest.objects.visible_in_order(actor).only(*_IN_LINE)
-    rows = rows.select_related("tenant", "service", "ticket", "requested_by", "grant")
-    scope = AccessRequestResource.objects.select_related("resource")
-    named = scope.only("access_request", "position", "resource__kind", "resource__name", "resource__is_practice")
-    return rows.prefetch_related(Prefetch("scope", named, to_attr="listed_scope"))
+    return rows.select_related("tenant", "service", "ticket", "requested_by", "grant")
+
+
+def add_scope(rows: list[AccessRequest]) -> None:
+    """Read the resources of the lines of `listed`: `row.scoped` returns them."""
+    found: dict[UUID, list[AccessRequestResource]] = {row.pk: [] for row in rows}
+    for each in _SCOPE_OF_LINES(list(found)):
+        found[each.access_request_id].append(each)
+    for row in rows:
+        row.listed_scope = found[row.pk]
+
+
+_SCOPE_OF_LINES = CompiledIn(
+    lambda pks: (
+        AccessRequestResource.objects.filter(access_request__id__in=pks)
+        .select_related("resource")
+        .only("access_request", "position", "resource__kind", "resource__name", "resource__is_practice")
+    ),
+    UUIDField(),
+)
 
 
 def in_state(rows: Any, state: State, *, at: datetime) -> Any:

@@ -18,7 +18,7 @@ from requests_app.doors.api import output
 from requests_app.doors.api.access_requests import AccessRequestLine, AccessRequestOut
 from requests_app.doors.api.grants import GrantLine
 from requests_app.doors.api.ticket_shapes import TicketLine
-from requests_app.models import AccessRequest, Grant, Ticket
+from requests_app.models import AccessRequest, AccessRequestResource, Grant, Ticket
 from requests_app.queries import access
 from tests.api.test_access_requests import Calling
 from tests.cast import Cast
@@ -125,6 +125,27 @@ def test_a_list_takes_three_statements_however_long_it_is(cast: Cast, calling: C
             assert ada.get("access-requests").status_code == 200
         sent = [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
         assert len(sent) == 3, "\n".join(sent)
+
+
+def test_the_resources_of_a_list_are_read_with_a_text_that_is_made_once(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, ada = [cast.confirmed(), cast.opened().access_request], calling("ada")
+    ada.get("access-requests")
+    made: list[Any] = []
+    as_sql = SQLCompiler.as_sql
+
+    def noted(compiler: Any, *args: Any, **more: Any) -> Any:
+        made.append(compiler.query.model)
+        return as_sql(compiler, *args, **more)
+
+    monkeypatch.setattr(SQLCompiler, "as_sql", noted)
+    found = {item["id"]: item["resources"] for item in ada.get("access-requests").json()["items"]}
+    assert {str(row.pk): [each.name for each in row.resources.all()] for row in rows} == {
+        pk: [each["name"] for each in resources] for pk, resources in found.items()
+    }
+    assert AccessRequest in made
+    assert AccessRequestResource not in made
 
 
 def test_a_list_reads_none_of_the_long_texts(cast: Cast, calling: Calling) -> None:

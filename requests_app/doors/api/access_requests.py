@@ -360,6 +360,9 @@ class AccessRequests(ListView):
     def get(self, request: Any) -> Response:
         return self.listed(access.listed(self.actor), at=self.token.read_at)
 
+    def complete(self, found: list[Any]) -> None:
+        access.add_scope(found)
+
     @extend_schema(
         operation_id="access_requests_submit",
         summary="Submit an access request",

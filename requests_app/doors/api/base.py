@@ -294,9 +294,13 @@ class ListView(ApiView):
         else:
             rows = in_order(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
+        self.complete(found)
         return pages.get_paginated_response(
             output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
         )
+
+    def complete(self, found: list[Any]) -> None:
+        """Read what belongs to the rows of a page, for all of them together."""
 
     def selected(self, found: Any) -> Any:
         """Return the rows that match the filters."""
