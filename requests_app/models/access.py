@@ -468,6 +468,11 @@ class Grant(Row):
                 condition=Q(closed_at__isnull=False),
                 name="grant_closed_by_end",
             ),
+            # For lists in the order of the ends. Open windows have other indexes, so an opening writes to neither.
+            models.Index(
+                fields=["tenant", "closes_at"], condition=Q(closed_at__isnull=False), name="grant_closed_of_tenant"
+            ),
+            models.Index(fields=["closes_at"], condition=Q(closed_at__isnull=False), name="grant_closed_in_order"),
         ]
 
     def __str__(self) -> str:

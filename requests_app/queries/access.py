@@ -222,11 +222,13 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
     return cast(Grant, grants(actor).find(grant_id))
 
 
-def grants(actor: Actor) -> Any:
-    """Return all grants that the actor may see, with the related rows that one line of a list shows."""
-    rows = Grant.objects.visible_in_order(actor).select_related(
-        "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
-    )
+def grants(actor: Actor, *, in_parts: bool = False) -> Any:
+    """Return all grants that the actor may see, with the related rows that one line of a list shows.
+
+    With `in_parts`, they are for a list that reads each of its parts with an index (`merging.merged`).
+    """
+    rows = Grant.objects.visible_in_parts(actor) if in_parts else Grant.objects.visible_in_order(actor)
+    rows = rows.select_related("access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by")
     return rows.prefetch_related("access_request__scope__resource")
 
 

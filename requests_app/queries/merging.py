@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
@@ -20,15 +20,30 @@ _PARTS = 400
 FEWEST = 10
 
 
-def merged(rows: Any, column: str, values: Iterable[str], *, actor: Actor) -> Any:
-    """Return rows that the actor can see, so that a page of them is read with an index.
+class Parts(NamedTuple):
+    """The parts of a list, one for each value that a column or a condition can have. Each has an index with the order.
 
-    An index must begin with the tenant or the service, then the column, and then the order. `values` are all values
-    that the column can have.
+    For `values`, the index begins with the tenant or the service. For `values_of_all`, one index has all rows in the
+    order.
     """
+
+    column: str
+    values: Sequence[Any]
+    values_of_all: Sequence[Any] = ()
+    #: Whether the provider reads `values`, too, from an index that has all rows, because no index has each queue.
+    has_all_queues: bool = False
+
+
+def merged(rows: Any, parts: Parts, *, actor: Actor) -> Any:
+    """Return rows that the actor can see, so that a page of them is read with the indexes of its parts."""
+    of_all, of_each = list(parts.values_of_all), parts.values
+    if parts.has_all_queues and actor.side is Side.PROVIDER:
+        of_all, of_each = [*of_all, *of_each], ()
     place, places = rows.scope_of(actor) or ("service_id", Service.objects.order_by("pk").values_list("pk", flat=True))
-    parts = [rows.filter(**{place: each, column: value}) for each in places for value in values]
-    return Merged(rows, parts) if 0 < len(parts) <= _PARTS else rows
+    found = [rows.filter(**{parts.column: value}) for value in of_all]
+    if of_each:
+        found += [rows.filter(**{place: each, parts.column: value}) for each in places for value in of_each]
+    return Merged(rows, found) if 0 < len(found) <= _PARTS else rows
 
 
 def in_order(rows: Any, *, actor: Actor) -> Any:

@@ -41,6 +41,7 @@ from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, Te
 from requests_app.models import AccessRequest, Decision, Grant, Level, Resource
 from requests_app.platform.addresses import absolute
 from requests_app.queries import access, signing
+from requests_app.queries.merging import Parts
 
 #: The API's names for fields of the operations.
 _FIELDS = {
@@ -354,7 +355,7 @@ class AccessRequests(ListView):
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter
     orders = ("-submitted_at", "submitted_at", "decide_by")
-    parts: ClassVar = {"decide_by": ("state", State.values)}
+    parts: ClassVar = {"decide_by": Parts("state", State.values)}
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -31,7 +31,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
-from requests_app.queries.merging import in_order, merged
+from requests_app.queries.merging import Parts, in_order, merged
 
 
 class TooOften(exceptions.Throttled):
@@ -276,8 +276,8 @@ class ListView(ApiView):
     serializer_class: ClassVar[type[Any]]
     filterset_class: ClassVar[type[Any] | None] = None
     orders: ClassVar[tuple[str, ...]]
-    #: Orders that no index has for all rows. For each: a column, and all of its values (`merging.merged`).
-    parts: ClassVar[Mapping[str, tuple[str, Sequence[str]]]] = {}
+    #: Orders that no index has for all rows, and the parts of the rows for which an index has them.
+    parts: ClassVar[Mapping[str, Parts]] = {}
     pagination_class = Pages
 
     def listed(self, rows: Any, **context: Any) -> Response:
@@ -290,7 +290,7 @@ class ListView(ApiView):
         pages = self.pagination_class()
         pages.ordering = self._order()
         if (part := self.parts.get(pages.ordering[0].lstrip("-"))) is not None:
-            rows = merged(rows, *part, actor=self.actor)
+            rows = merged(rows, part, actor=self.actor)
         else:
             rows = in_order(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)

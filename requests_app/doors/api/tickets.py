@@ -34,6 +34,7 @@ from requests_app.models import IdempotencyKey
 from requests_app.platform.addresses import absolute
 from requests_app.queries import tenant as tenants
 from requests_app.queries import tickets as queries
+from requests_app.queries.merging import Parts
 
 _TAGS = ["tickets"]
 _READ = {"GET": Scope.TICKETS_READ}
@@ -48,7 +49,7 @@ class Tickets(ListView):
     serializer_class = TicketLine
     filterset_class = TicketFilter
     orders = ("-opened_at", "opened_at", "-changed_at", "changed_at")
-    parts: ClassVar = {"changed_at": ("state", TicketState.values)}
+    parts: ClassVar = {"changed_at": Parts("state", TicketState.values)}
 
     @extend_schema(operation_id="tickets_list", summary="List tickets", tags=_TAGS, responses=TicketLine(many=True))
     def get(self, request: Any) -> Response:
