@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter, le
 from typing import Any, NamedTuple, NoReturn
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import UUIDField
+from django.db.models.base import ModelState
 from psycopg.pq import Format
 
 from audit_app.models import AuditEntry
@@ -65,14 +66,18 @@ _READ = {
     "postgresql": "SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
     + _PLAIN.format(actor="actor_id::text", request="correlation_id::text")
     + _RANGE,
-    "sqlite": "SELECT seq, at, " + _PLAIN.format(actor="actor_id", request="correlation_id") + _RANGE,
+    "sqlite": "SELECT seq, at || '', " + _PLAIN.format(actor="actor_id", request="correlation_id") + _RANGE,
 }
 _BODIES = f"SELECT seq, canonical, leaf_hash{_RANGE}"
 #: The columns from which a bundle and its timelines are made.
 EXPORTED = (
     "id", "seq", "at", "event", "actor_name", "subject_type", "subject_id", "correlation_id", "canonical", "leaf_hash",
 )  # fmt: skip
-_EXPORTED = f"SELECT {', '.join(EXPORTED)}{_RANGE}"
+_EXPORTED = {
+    "postgresql": f"SELECT {', '.join(EXPORTED)}{_RANGE}",
+    # As an expression, the time is a text. Django's own way to read it takes longer.
+    "sqlite": f"SELECT {', '.join(EXPORTED)}{_RANGE}".replace(" at,", " at || '',"),
+}
 
 
 def read(tenant_id: UUID, start: int, end: int) -> StoredBatch:
@@ -97,10 +102,20 @@ def bodies(tenant_id: UUID, start: int, end: int) -> list[tuple[int, bytes, byte
 
 def exported(tenant_id: UUID, start: int, end: int) -> list[AuditEntry]:
     """Return the entries with numbers from `start` to `end`, in order. Other columns than EXPORTED are read later."""
-    rows = _rows(_EXPORTED, tenant_id, start, end)
+    rows = _rows(_EXPORTED[connection.vendor], tenant_id, start, end)
     if connection.vendor == "sqlite":
-        rows = [(*row[:2], row[2].replace(tzinfo=UTC), *row[3:7], _id(row[7]), *row[8:]) for row in rows]
-    return [AuditEntry.from_db(connection.alias, EXPORTED, row) for row in rows]
+        read = datetime.fromisoformat
+        rows = [(*row[:2], read(row[2]).replace(tzinfo=UTC), *row[3:7], _id(row[7]), *row[8:]) for row in rows]
+    alias = connection.alias
+    return [_entry(row, alias) for row in rows]
+
+
+def _entry(row: tuple[Any, ...], alias: str) -> AuditEntry:
+    """Return the entry that `AuditEntry.from_db` makes of the columns EXPORTED. Django needs much longer for it."""
+    entry, state = AuditEntry.__new__(AuditEntry), ModelState()
+    state.adding, state.db = False, alias
+    entry.__dict__.update(zip(EXPORTED, row, strict=True), _state=state)
+    return entry
 
 
 def _rows(statement: str, tenant_id: UUID, start: int, end: int) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from functools import lru_cache
 
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -25,6 +26,8 @@ _HIDDEN_RANGES = (
 HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
 #: Text in which nothing must be escaped, shown or replaced.
 _PLAIN = re.compile(r"[ !#-%(-;=?-~]*")
+#: Longer texts are not remembered.
+_SHORT = 100
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -88,11 +91,19 @@ def visible_single(text: object) -> SafeString:
     So an entry in a list always takes one line.
     """
     shown = str(text or "").strip()
+    if len(shown) <= _SHORT and (line := _plain_line(shown)):
+        return line
     if not _PLAIN.fullmatch(shown):
         first, *more = map(_reveal, _LINE_BREAK.split(shown))
         sign = format_html('<span class="line-break" title="{}">↵</span>', _("Line break")) if more else ""
         shown = f" {sign} ".join([first, *more])
     return SafeString(f'<bdi class="visible-line">{shown}</bdi>')
+
+
+@lru_cache(4096)
+def _plain_line(shown: str) -> SafeString | None:
+    """Return a text that needs no change as a line, or else None. Most lines of a log have the same few texts."""
+    return SafeString(f'<bdi class="visible-line">{shown}</bdi>') if _PLAIN.fullmatch(shown) else None
 
 
 def _script(letter: str) -> str:

@@ -994,9 +994,12 @@ def peak_of(prepared: Evidence) -> int:
 
 @pytest.mark.slow
 def test_ten_times_the_entries_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With batches and pieces of a tenth of their usual size, 2,000 entries need as many of them as 20,000 would."""
-    monkeypatch.setattr(bundle_selection, "BATCH", bundle_selection.BATCH // 10)
-    monkeypatch.setattr(zips, "PIECE", zips.PIECE // 10)
+    """With batches and pieces of 1/25 of their usual size, 2,000 entries need as many of them as 50,000 would.
+
+    So 200 entries are enough to fill all places where pieces wait.
+    """
+    monkeypatch.setattr(bundle_selection, "BATCH", bundle_selection.BATCH // 25)
+    monkeypatch.setattr(zips, "PIECE", zips.PIECE // 25)
     append(200)
     sign()
     small = peak_of(evidence.prepare(wanted(), at=AT))

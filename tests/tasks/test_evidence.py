@@ -66,6 +66,18 @@ def test_the_log_is_signed_to_its_end_and_taken(cast: Cast, tmp_path: Path) -> N
     assert entry["detail"] == {"kind": "log"}
 
 
+def test_it_does_not_load_what_only_the_server_needs(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command.Command, "check", lambda *_args, **_more: pytest.fail("all pages are loaded"))
+    cast.in_state("CLOSED")
+    # Other than in a shell, `call_command` makes no checks.
+    found = command.Command(stdout=StringIO())
+    words = ["contoso", "-o", str(tmp_path / "evidence.zip")]
+    found.execute(**vars(found.create_parser("manage.py", "evidence").parse_args(words)))
+    assert verified((tmp_path / "evidence.zip").read_bytes(), tmp_path)[0] == 0
+
+
 def test_one_access_request_is_taken_by_its_reference(cast: Cast, tmp_path: Path) -> None:
     row = cast.in_state("CLOSED")
     bundle, _out, _err = written(

@@ -54,5 +54,5 @@ def _row(line: Line) -> str:
         f'<tr id="e{line.shard}-{line.number}"><td class="number">{line.number}</td>'
         f'<td class="time"><time datetime="{at}">{at[11:19]}</time></td>'
         f'<td class="mark {kind}" aria-hidden="true">{mark}</td><td>{flaw}{line.html}{comment}</td>'
-        f'<td class="leaf">{line.leaf[:12]}</td></tr>\n'
+        f'<td class="leaf">{line.leaf}</td></tr>\n'
     )

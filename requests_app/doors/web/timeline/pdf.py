@@ -166,7 +166,7 @@ class _Document:
             self._cell(line.at.strftime("%H:%M:%S")),
             self._paragraph("cell", self._mark(kind, mark)),
             flowables,
-            self._cell(line.leaf[:12], "mono"),
+            self._cell(line.leaf, "mono"),
         ]
 
     # --- Parts of parts -----------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ from requests_app.words import sentences, times
 #: How many decisions and windows are listed before the entries, and how many opened items.
 LISTED, ITEMS = 200, 500
 _REPORTED = (CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE)
-_BATCH = 500
+_BATCH = 1000
 
 YES, NO, CLOSED, TAKEN = (marked(mark) for mark in (Mark.APPROVED, Mark.DENIED, Mark.CLOSED, Mark.OPENED))
 ACCESSED = marked(Mark.OPENED, Mark.LISTED)
@@ -84,6 +84,7 @@ class Line(NamedTuple):
     html: SafeString
     comment: str
     reference: str
+    #: The first twelve digits of the leaf hash.
     leaf: str
     is_intact: bool
 
@@ -349,24 +350,26 @@ class Story:
 
     def _lines_of(self, entries: list[AuditEntry]) -> list[Line]:
         about, language = queries.about(entries, actor=self._actor), get_language()
+        tenant, at, references = self.subject.tenant, self.at, about.access_requests
         leaves = leaves_of([bytes(entry.canonical) for entry in entries])
-        return [self._line(entry, leaf, about, language) for entry, leaf in zip(entries, leaves, strict=True)]
+        lines = []
+        # One loop without calls of its own: there can be a million entries.
+        for entry, computed in zip(entries, leaves, strict=True):
+            sentence, comment = sentence_of(entry, tenant=tenant, about=about, at=at, language=language)
+            if "<svg" in sentence:
+                sentence = SafeString(_ICON.sub("", sentence))
+            seq, request, leaf = entry.seq, entry.correlation_id, bytes(entry.leaf_hash)
+            shard, first_seq = self._place_of(seq)
+            reference = references.get(request, "") if request else ""
+            digits, is_intact = leaf[:6].hex(), computed == leaf
+            number = seq - first_seq
+            lines.append(Line(shard, number, entry.at, entry.event, sentence, comment, reference, digits, is_intact))
+        return lines
 
-    def _line(self, entry: AuditEntry, computed: bytes, about: queries.About, language: str | None) -> Line:
-        sentence, comment = sentence_of(entry, tenant=self.subject.tenant, about=about, at=self.at, language=language)
-        request, leaf = entry.correlation_id, bytes(entry.leaf_hash)
-        shard, first_seq = next(each for each in self._firsts if entry.seq >= each[1])
-        return Line(
-            shard,
-            entry.seq - first_seq,
-            entry.at,
-            entry.event,
-            SafeString(_ICON.sub("", sentence)) if "<svg" in sentence else sentence,
-            comment,
-            about.access_requests.get(request, "") if request else "",
-            leaf.hex(),
-            computed == leaf,
-        )
+    def _place_of(self, seq: int) -> tuple[int, int]:
+        """Return the shard of an entry, and the shard's first number."""
+        newest = self._firsts[0]
+        return newest if seq >= newest[1] else next(each for each in self._firsts if seq >= each[1])
 
     @cached_property
     def _firsts(self) -> list[tuple[int, int]]:
