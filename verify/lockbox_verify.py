@@ -871,7 +871,7 @@ def are_expected(rows: Sequence[Row], first: int, expected: Expected) -> bool:
     )
 
 
-def facts_of(rows: Sequence[Row], lines: Sequence[str], first: int, of_interest: Container[str]) -> list[Fact]:
+def facts_of(rows: Sequence[Row], lines: Sequence[bytes], first: int, of_interest: Container[str]) -> list[Fact]:
     """Return the facts of good entries. Equal accesses become one fact, as long as no other fact is between them."""
     facts: list[Fact] = []
     share = dict[Any, Any]().setdefault
@@ -883,11 +883,11 @@ def facts_of(rows: Sequence[Row], lines: Sequence[str], first: int, of_interest:
                 same = row[4:]
                 if (again := since_other.get(same)) is None:
                     again = since_other[same] = []
-                    facts.append(_fact(first + place, _parsed(lines[place])[0], share)._replace(again=again))
+                    facts.append(_fact(first + place, _parsed(lines[place].decode())[0], share)._replace(again=again))
                 else:
                     again.append((first + place, row[3]))
         elif event in of_interest:
-            facts.append(_fact(first + place, _parsed(lines[place])[0], share))
+            facts.append(_fact(first + place, _parsed(lines[place].decode())[0], share))
             since_other = {}
     return facts
 
@@ -914,7 +914,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             text = block.decode()
             rows = rows_of(text)
             if rows and are_expected(rows, first, expected):
-                facts = facts_of(rows, text.split("\n"), first, of_interest)
+                facts = facts_of(rows, lines, first, of_interest)
                 return Checked(len(rows), None, [], subtrees(first, leaves, cuts), rows[0][3], rows[-1][3], facts)
     indexes: list[int] = []
     facts = []
@@ -1371,6 +1371,7 @@ class Zip:
     """A ZIP that is read without unpacking it to disk. The names, duplicates and sizes in its directory are checked."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self.zip = zipfile.ZipFile(path)
         except _ZIP_ERRORS as error:
@@ -1447,6 +1448,8 @@ class Bundle:
         self.source = source
         self.opened = contextlib.ExitStack()
         self.unread: set[str] = set()
+        #: Files that another process reads (see `is_as_listed`).
+        self.elsewhere: dict[str, concurrent.futures.Future[bool]] = {}
         self.files: dict[str, dict[str, Any]] = {}
         if "manifest.json" not in source.sizes:
             raise CannotTell("manifest.json is missing")
@@ -1473,6 +1476,17 @@ class Bundle:
             raise CannotTell(f"{name} is missing")
         self.unread.discard(name)
         return Member(name, self.opened.enter_context(self.source.open(name)), self.files[name])
+
+    def read_elsewhere(self, pool: concurrent.futures.Executor) -> None:
+        """Have other processes read the large files that prove nothing, such as the timeline."""
+        for name, listed in self.files.items():
+            if listed["bytes"] >= POOL_FROM and not _OF_PROOF.fullmatch(name) and name not in self.elsewhere:
+                self.elsewhere[name] = pool.submit(is_as_listed, self.source.path, name, listed)
+
+    def is_read_elsewhere(self, name: str) -> bool:
+        """Return whether another process has found that a file is as the manifest lists it."""
+        found = self.elsewhere.get(name)
+        return found is not None and not found.cancelled() and found.exception() is None and found.result()
 
     def read(self, name: str, limit: int) -> bytes:
         member = self.open(name)
@@ -1513,6 +1527,16 @@ class Bundle:
             yield rest, b"" if rest else left, 0
         entries.finish()
         hashes.finish()
+
+
+def is_as_listed(path: Path, name: str, listed: dict[str, Any]) -> bool:
+    """Return whether a file of the bundle at this path is as the manifest lists it. False is no verdict."""
+    try:
+        with contextlib.closing(Folder(path) if path.is_dir() else Zip(path)) as source:
+            Member(name, source.open(name), listed).finish()
+    except (Bad, CannotTell, OSError):
+        return False
+    return True
 
 
 def _is_listed(file: Any) -> bool:
@@ -1729,6 +1753,7 @@ class Scan:
                 yield check_block(*task)
             return
         with pool:
+            bundle.read_elsewhere(pool)
             waiting: deque[concurrent.futures.Future[Checked]] = deque()
             flaw: Exception | None = None
             try:
@@ -2475,7 +2500,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_files(bundle, shards, report)
     # After a flaw, some files were not read to their end. They could only add less important problems.
     for name in sorted(bundle.unread) if not report.data["problems"] else ():
-        bundle.open(name).finish()
+        if not bundle.is_read_elsewhere(name):
+            bundle.open(name).finish()
 
 
 #: Names of files that contain signed data or proofs of it.

@@ -434,7 +434,7 @@ def test_equal_accesses_travel_as_one_fact() -> None:
     lines = [canonical(each).decode() for each in looks(*[("", 3)] * 50, ("other", 3), *[("", 3)] * 50)]
     rows = lv.rows_of("\n".join([*lines, ""]))
     assert rows is not None
-    facts = lv.facts_of(rows, lines, 0, lv.DECISIONS | lv._REPLAYED)
+    facts = lv.facts_of(rows, [line.encode() for line in lines], 0, lv.DECISIONS | lv._REPLAYED)
     assert [1 + len(fact.again) for fact in facts] == [1, 1, 1, 100, 1]
 
 
@@ -468,6 +468,54 @@ def test_a_process_that_fails_is_never_a_good_verdict(
     data = judged(path, jobs=2)
     assert (data["exit"], data["problems"]) == (2, [])
     assert any("--jobs 1" in gap for gap in data["gaps"])
+
+
+@pytest.fixture
+def opened_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that this process opens."""
+    found, open_here = [], lv.Bundle.open
+
+    def opening(self: lv.Bundle, name: str) -> lv.Member:
+        found.append(name)
+        return open_here(self, name)
+
+    monkeypatch.setattr(lv.Bundle, "open", opening)
+    return found
+
+
+def with_timeline(path: Path, page: bytes, listed: bytes) -> Path:
+    written = bundle(Log(lines_of()))
+    manifest = bundle(Log(lines_of()))
+    written.files["timeline.html"], manifest.files["timeline.html"] = page, listed
+    return written.zip(path, manifest.listed())
+
+
+def test_another_process_reads_the_timeline(tmp_path: Path, opened_here: list[str]) -> None:
+    path = with_timeline(tmp_path / "a.zip", b"<p>a page", b"<p>a page")
+    assert is_good(judged(path, jobs=2))
+    assert "timeline.html" not in opened_here
+    assert judged(path) == judged(path, jobs=2)
+
+
+@pytest.mark.parametrize("page", [b"<p>a lie.", b"<p>a longer page"])
+def test_a_changed_timeline_is_found_with_several_processes(page: bytes, tmp_path: Path) -> None:
+    path = with_timeline(tmp_path / "a.zip", page, b"<p>a page")
+    expected = judged(path)
+    assert expected["exit"] == 1
+    assert judged(path, jobs=2) == expected
+
+
+def _fails(*_args: Any) -> bool:
+    raise MemoryError
+
+
+def test_what_another_process_could_not_read_is_read_here(
+    tmp_path: Path, opened_here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lv, "is_as_listed", _fails)
+    path = with_timeline(tmp_path / "a.zip", b"<p>a page", b"<p>a page")
+    assert is_good(judged(path, jobs=2))
+    assert "timeline.html" in opened_here
 
 
 def _none(*_args: Any, **_more: Any) -> Any:
