@@ -168,7 +168,8 @@ def place() -> Iterator[Path]:
 def test_each_part_measures_what_the_table_needs(place: Path, part: str, database: str) -> None:
     # The parts kill their server, so it is not that of the tests.
     servers = [sys.executable, "bin/_with_postgres.py"] if database == "postgresql" else []
-    environment = {name: text for name, text in os.environ.items() if name != "DATABASE_URL"}
+    # The settings of the tests would put the data of all parts elsewhere.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment |= {"DURABLE": "1", "DATA_STAYS_IN": str(place / "postgresql")}
     tiny = [word for name, number in TINY.items() for word in (f"--{name}", str(number))]
     # Its aims compare a small world with a large one.
