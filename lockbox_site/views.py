@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 
 from requests_app.domain.errors import DomainError, OutcomeUnknown
+from requests_app.doors.web import signed_out
 from requests_app.doors.web.errors import way_on
 from requests_app.platform import outcome
 
@@ -58,6 +59,15 @@ def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpRes
     """Answer 503. If an act was committed or was being committed, say that nobody knows whether it was saved."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)
     return _refused(request, outcome.refusal_of(exception))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer 403, with a link to the page with the form. A sign-in in another tab changes the tokens of all forms."""
+    page = signed_out.page_of(request)
+    back_url = signed_out.address_after_sign_in(page) if request.user.is_authenticated else page
+    context = {"request_id": getattr(request, "request_id", ""), "csp_nonce": nonce_of(request)}
+    context |= {"back_url": back_url, "back_label": _("Go to the page with the form")}
+    return HttpResponse(loader.get_template("403_csrf.html").render(context), status=403)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

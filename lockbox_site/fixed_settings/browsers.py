@@ -45,6 +45,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_FAILURE_VIEW = "lockbox_site.views.csrf_failure"
 # Messages then need no third cookie, and stay on the server.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 

@@ -25,8 +25,12 @@ register = template.Library()
 def page_start(context: Context) -> SafeString:
     """`{% page_start %}`: the first lines of the page, before its title."""
     now, theme = context.get("now"), context.get("theme") or "system"
+    user, secret_names = context.get("user"), context.get("secret_names", "")
+    # Without the names of the secret fields, the page's script must not store what a person sends.
+    person = str(user.pk) if user is not None and user.is_authenticated and secret_names else ""
     values = {"language": get_language(), "theme": theme, "now": now.isoformat() if now else ""}
-    return filled("components/_page_start.html", values, has_now=now)
+    values |= {"person": person, "secret_names": secret_names}
+    return filled("components/_page_start.html", values, has_now=now, has_person=person)
 
 
 @register.simple_tag(takes_context=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from requests_app.doors.web._secrets import all_forms, is_marked
 from requests_app.models import Ticket, TicketComment
 from tests.admin.test_doors import addresses
 from tests.cast import PASSWORD, Cast
@@ -22,7 +24,7 @@ from tests.web.pages import nothing_happens, signed_in
 pytestmark = pytest.mark.django_db
 
 HOST = "http://testserver"
-SENTENCE = "You were signed out when you sent the form, so nothing was sent."
+SENTENCE = "Nothing was sent, because the session in which you opened the form had ended."
 
 
 def comment_on(ticket: Ticket) -> str:
@@ -166,3 +168,29 @@ def test_an_idle_session_with_a_file_in_its_form_leads_back_to_the_form_too(cast
     travel.by(minutes=16)
     sent = {"title": "Invoices", "file": SimpleUploadedFile("a.txt", b"x")}
     assert page in page_after(client.post(page, sent, headers={"Referer": HOST + page}))
+
+
+def test_a_form_from_before_a_sign_in_in_another_tab_is_refused_with_a_link_to_its_page(
+    cast: Cast, ticket: Ticket
+) -> None:
+    page = reverse("web:ticket", args=[ticket.pk])
+    for person, back in ((cast.mia, f"{reverse('web:not_sent')}?page={page}"), (None, page)):
+        client = Client(enforce_csrf_checks=True)
+        if person is not None:
+            force_login(client, person)
+        with nothing_happens():
+            answer = client.post(comment_on(ticket), {"note": "Since noon."}, headers={"Referer": HOST + page})
+        assert (answer.status_code, f'href="{back}"' in answer.content.decode()) == (403, True)
+
+
+def test_the_page_names_each_secret_field_for_the_script_that_stores_a_form(cast: Cast) -> None:
+    """The script must not store these. The rule is the one for a form that the server stores."""
+    secret = {
+        name for form in all_forms() for name, field in getattr(form, "base_fields", {}).items() if is_marked(field)
+    }
+    assert {"password", "code", "recovery_key", "client_secret"} <= secret
+    for page in (signed_in(cast, "mia").get("/"), signed_in(cast, "stella").get("/admin/")):
+        [named] = re.findall(r'<meta name="lockbox-secrets" content="([^"]*)">', page.content.decode())
+        assert (set(named.split()) >= secret, page.content.decode().count("lockbox-person")) == (True, 1)
+    stranger = Client().get(reverse("account_login")).content.decode()
+    assert "lockbox-person" not in stranger

@@ -7,6 +7,7 @@ known yet, so only the field's name decides. So no form may use the name of a se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeVar
 
 from django import forms
@@ -39,6 +40,13 @@ def is_secret(name: str) -> bool:
     name = name.rpartition("-")[2]
     fields = (getattr(form, "base_fields", {}).get(name) for form in all_forms())
     return any(field is not None and is_marked(field) for field in fields)
+
+
+@cache
+def secret_names() -> str:
+    """Return the names of all secret fields, for the script that must not store them (static/js/unsent.js)."""
+    fields = ((name, field) for form in all_forms() for name, field in getattr(form, "base_fields", {}).items())
+    return " ".join(sorted({name for name, field in fields if is_marked(field)}))
 
 
 def may_wait(name: str, value: str) -> bool:

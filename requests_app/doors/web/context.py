@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor, Role
+from requests_app.doors.web._secrets import secret_names
 from requests_app.doors.web.gate import lacks_second_factor
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Person, Tenant
@@ -101,7 +102,7 @@ def _page(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {"now": instant(request)}
     person = cast(Person, user)
-    context: dict[str, Any] = {"now": instant(request), "theme": person.theme}
+    context: dict[str, Any] = {"now": instant(request), "theme": person.theme, "secret_names": secret_names()}
     if request.path_info.startswith("/admin/"):
         return {**context, "set_up": partial(_providers_set_up, request)}
     actor = actor_in(request)

@@ -94,7 +94,7 @@ def not_sent(request: HttpRequest) -> HttpResponse:
     messages.warning(
         request,
         _(
-            "You were signed out when you sent the form, so nothing was sent. "
+            "Nothing was sent, because the session in which you opened the form had ended. "
             "Check the form, fill in what is missing, and send the form again."
         ),
     )
