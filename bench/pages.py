@@ -23,7 +23,7 @@ from django.urls import NoReverseMatch, reverse
 from django.urls.converters import IntConverter
 
 from bench.calls import _counted, _environ
-from bench.measure import Result, of_session
+from bench.measure import Result, of_session, quantile
 from bench.page_world import Rows, reference
 from lockbox_site.serving.handler import Handler
 from requests_app.domain.states import State, TicketState
@@ -71,12 +71,12 @@ class Page:
 
     @property
     def p95(self) -> float:
-        return _p95(self.wall)
+        return quantile(self.wall, 0.95)
 
     @property
     def busy(self) -> float:
         """Return the milliseconds of processor time, here and in the database, that 95 of 100 calls do not exceed."""
-        return _p95([here + there for here, there in zip(self.cpu, self.database, strict=True)])
+        return quantile([here + there for here, there in zip(self.cpu, self.database, strict=True)], 0.95)
 
     @property
     def is_over(self) -> bool:
@@ -90,12 +90,6 @@ class Page:
             f"  {self.statements:3d} st  {self.size:8,} B  {self.packed:7,} gz  {self.sent:7,} sent"
             f"  {self.who:8} {self.name}  {self.path}"
         )
-
-
-def _p95(seconds: list[float]) -> float:
-    """Return the milliseconds that 95 of 100 calls do not exceed."""
-    ordered = sorted(seconds)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] * 1000
 
 
 def run(cast: Cast, rows: Rows, bar: Any, *, only: str = "", each: bool = False) -> tuple[list[Result], list[str]]:

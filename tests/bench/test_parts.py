@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench import aims
+from bench import aims, measure
 from bench.parts import PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +189,9 @@ def test_each_part_measures_what_the_table_needs(place: Path, part: str, databas
         # Everything was back, and what ended during a break was cut.
         assert breaks
         assert [line for line in breaks if "not back" in line or "still open" in line] == []
+
+
+def test_a_quantile_is_the_time_that_so_many_calls_do_not_exceed() -> None:
+    calls = [n / 1000 for n in (20, *range(1, 20))]
+    assert [measure.quantile(calls, share) for share in (0.95, 0.99, 0.5)] == [19, 20, 10]
+    assert measure.quantile([0.007], 0.95) == 7
