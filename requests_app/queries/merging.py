@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
@@ -70,8 +70,7 @@ class KeysFirst:
         return KeysFirst(self._rows.filter(**conditions))
 
     def __getitem__(self, page: slice) -> QuerySet[Any]:
-        keys = self._rows.values("pk")[: max(page.stop, FEWEST)]
-        return self._rows.filter(pk__in=keys)[page]
+        return _with_keys(self._rows, self._rows.values("pk")[: max(page.stop, FEWEST)])[page]
 
 
 class Merged:
@@ -88,10 +87,7 @@ class Merged:
 
     def __getitem__(self, page: slice) -> QuerySet[Any]:
         """Find the keys of a page with one statement, which reads at most so many rows of each part."""
-        found: Any = self._rows.all()
-        # With the tenant in the condition, SQLite would read all rows of the tenant, and look for the keys among them.
-        found.query.clear_where()
-        return found.filter(pk__in=self._first(page.stop)[page.start :])
+        return _with_keys(self._rows, self._first(page.stop)[page.start :])
 
     def _first(self, count: int) -> list[UUID]:
         names: Any = self._rows.query.order_by
@@ -114,3 +110,13 @@ class Merged:
                 [*(value for _sql, params in made for value in params), count],
             )
             return [key for (key,) in cursor.fetchall()]
+
+
+def _with_keys(rows: Any, keys: Any) -> QuerySet[Any]:
+    """Return the rows with these keys, which match the conditions of `rows`.
+
+    With the tenant in the condition, too, SQLite would read all rows of the tenant, and look for the keys among them.
+    """
+    found = rows.all()
+    found.query.clear_where()
+    return cast(QuerySet[Any], found.filter(pk__in=keys))

@@ -141,3 +141,19 @@ def test_sqlite_follows_the_index_of_the_order_for_the_provider(calling: Calling
     steps = _plan(calling(who), path, " LIMIT 3", model._meta.db_table)
     assert f"SCAN U0 USING INDEX {index}" in steps
     assert not [step for step in steps if step.startswith("SCAN") and "U0" not in step]
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("who", ["priya", "stella"])
+@pytest.mark.parametrize("path", INDEXED)
+def test_sqlite_looks_for_the_keys_of_a_page_alone(cast: Cast, calling: Calling, who: str, path: str) -> None:
+    """With the tenant as a second condition, it would read all rows of the tenant."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has statistics")
+    model = INDEXED[path][0]
+    path = f"{path}&tenant={cast.contoso.pk}"
+    steps = _plan(calling(who), path, " LIMIT 3", model._meta.db_table)
+    assert [step for step in steps if step.startswith(f"SEARCH {model._meta.db_table} USING") and "(id=?)" in step]
+    found = list(_pages(calling(who), f"{path}&limit=2"))
+    rows = model.objects.visible_to(cast.as_(who)).filter(tenant=cast.contoso)
+    assert {pk for page in found for pk in page} == {str(pk) for pk in rows.values_list("pk", flat=True)}
