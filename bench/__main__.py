@@ -9,7 +9,6 @@ import argparse
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +55,7 @@ def main() -> int:
     if arguments.world is not None:
         return _in_world(arguments, World.named(arguments.world))
     if not arguments.prepare:
-        shutil.rmtree(_results(arguments), ignore_errors=True)
+        _forget(arguments)
         # They may have changed since the last run.
         (_place(arguments) / _COLLECTED).unlink(missing_ok=True)
     wanted = _wanted(arguments, kept.vendor())
@@ -97,6 +96,13 @@ def _place(arguments: argparse.Namespace) -> Path:
 
 def _results(arguments: argparse.Namespace) -> Path:
     return _place(arguments) / "results" / kept.vendor()
+
+
+def _forget(arguments: argparse.Namespace) -> None:
+    """Delete the reports of earlier runs: those of the parts that are named, or all of them."""
+    for path in _results(arguments).glob("*.json"):
+        if not arguments.part or path.name.split()[0] in arguments.part:
+            path.unlink()
 
 
 # --- In a process of its own --------------------------------------------------------------------------------------

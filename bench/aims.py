@@ -198,7 +198,7 @@ def table(place: Path, wanted: Collection[tuple[str, str]], document: str) -> li
     An aim has a line if one of the parts that should be measured, which are `wanted` with their databases, belongs to
     it. Without reports, there are no lines.
     """
-    reports = _reports(place)
+    reports = _reports(place, wanted)
     if not reports:
         return []
     lacks = {name: line.split("|")[-2].strip() for name, line in rows_of(document).items()}
@@ -215,10 +215,10 @@ def table(place: Path, wanted: Collection[tuple[str, str]], document: str) -> li
     return [*lines, "", *(f"Machine: {each}." for each in machines), f"Other programs used {used} meanwhile."]
 
 
-def durations(place: Path) -> str:
-    """Return a line with the seconds that each part took, in all of its worlds."""
+def durations(place: Path, wanted: Collection[tuple[str, str]]) -> str:
+    """Return a line with the seconds that each of these parts took, in all of its worlds."""
     seconds = dict[str, dict[str, float]]()
-    for report in _reports(place):
+    for report in _reports(place, wanted):
         of = seconds.setdefault(report["part"], {})
         of[report["database"]] = of.get(report["database"], 0.0) + report["seconds"]
     parts = (
@@ -227,8 +227,10 @@ def durations(place: Path) -> str:
     return f"Seconds, on {' + '.join(DATABASES.values())}: {', '.join(parts)}."
 
 
-def _reports(place: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
+def _reports(place: Path, wanted: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the reports of these parts. Others may be there from earlier runs."""
+    found = [json.loads(path.read_text()) for path in sorted(place.glob("results/*/*.json"))]
+    return [report for report in found if (report["part"], report["database"]) in wanted]
 
 
 def measured(aim: Aim, reports: list[dict[str, Any]]) -> dict[str, Verdict]:
@@ -283,6 +285,6 @@ def show(place: Path, wanted: Collection[tuple[str, str]], *, is_written: bool, 
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if lines:
-        console.print(f"\n{durations(place)}", soft_wrap=True, highlight=False)
+        console.print(f"\n{durations(place, wanted)}", soft_wrap=True, highlight=False)
     if lines and is_written:
         DOCUMENT.write_text(renewed(document, lines), encoding="utf-8")

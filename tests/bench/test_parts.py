@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench import aims, measure
+from bench import __main__ as command
+from bench import aims, kept, measure
 from bench.parts import PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -42,11 +43,13 @@ def test_each_aim_belongs_to_a_part_of_the_whole_run_or_to_the_hour_of_growth() 
     assert {aim.part for aim in aims.AIMS} == {name for name, part in PARTS.items() if part.limit} | {"growth"}
 
 
-def report(place: Path, database: str, part: str, *results: dict[str, Any], world: str = "") -> None:
+def report(
+    place: Path, database: str, part: str, *results: dict[str, Any], world: str = "", machine: str = "A machine"
+) -> None:
     path = place / "results" / database / f"{part}{world}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     scale = {"size": 5_000, "due": 10, "rows": 0, "entries": 0, "proven": 0, "held": 0}
-    about = {"part": part, "database": database, "machine": f"A machine, {database}", "foreign": 0.02, "scale": scale}
+    about = {"part": part, "database": database, "machine": f"{machine}, {database}", "foreign": 0.02, "scale": scale}
     path.write_text(json.dumps({**about, "seconds": 7.0, "results": results}))
 
 
@@ -71,6 +74,8 @@ def sweeps(place: Path, **walls: float) -> None:
 
 def test_the_table_says_for_each_database_what_was_measured(tmp_path: Path) -> None:
     sweeps(tmp_path, sqlite=1.4, postgresql=1.6)
+    # This one is from an earlier run.
+    report(tmp_path, "sqlite", "pages", machine="Another machine")
     assert rows(tmp_path, *SWEEPS)[DUE] == [
         "2.6 and 3.8 s", "1.5 s for 10,000", "1.40 s (SQLite), 1.60 s (PostgreSQL)", "only SQLite", "not known yet |",
     ]  # fmt: skip
@@ -133,7 +138,9 @@ def test_the_end_of_a_run_says_how_long_each_part_took(tmp_path: Path) -> None:
     report(tmp_path, "sqlite", "acts")
     for database, world in (("sqlite", "a"), ("sqlite", "b"), ("postgresql", "a")):
         report(tmp_path, database, "decisions", world=world)
-    assert aims.durations(tmp_path) == "Seconds, on SQLite + PostgreSQL: decisions 14 + 7, acts 7."
+    report(tmp_path, "sqlite", "pages")
+    wanted = [("acts", "sqlite"), ("decisions", "sqlite"), ("decisions", "postgresql")]
+    assert aims.durations(tmp_path, wanted) == "Seconds, on SQLite + PostgreSQL: decisions 14 + 7, acts 7."
 
 
 def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp_path: Path) -> None:
@@ -150,6 +157,14 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
     ]  # fmt: skip
     assert found["the same with many more grants"] == ["0.80–0.96 times, with 1,000,000 (PostgreSQL)", "yes"]
     assert found["access, one tenant"] == ["not measured (PostgreSQL)", "no"]
+
+
+@pytest.mark.parametrize(("part", "left"), [([], []), (["log", "acts"], ["log-search world.json"])])
+def test_a_run_of_some_parts_leaves_the_reports_of_the_others(tmp_path: Path, part: list[str], left: list[str]) -> None:
+    for name in ("log", "log-search", "acts"):
+        report(tmp_path, kept.vendor(), name, world=" world")
+    command._forget(argparse.Namespace(dir=tmp_path, part=part))
+    assert [path.name for path in tmp_path.glob("results/*/*")] == left
 
 
 @pytest.fixture(scope="module")
@@ -176,11 +191,10 @@ def test_each_part_measures_what_the_table_needs(place: Path, part: str, databas
     tiny += ["--grants", "4200", *(["4300"] if part == "decisions" else [])]
     # A whole run measures only what has an aim.
     tiny += ["--aims"] if database == "postgresql" else []
-    command: list[Any] = [*servers, sys.executable, "-m", "bench", "--dir", place, "--plot", place / "plot.svg", *tiny]
-    done = subprocess.run([*command, "--part", part], cwd=ROOT, env=environment, capture_output=True, text=True)
+    bench: list[Any] = [*servers, sys.executable, "-m", "bench", "--dir", place, "--plot", place / "plot.svg", *tiny]
+    done = subprocess.run([*bench, "--part", part], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-2000:]} {done.stderr[-5000:]}"
-    reports = [json.loads(path.read_text()) for path in (place / "results" / database).glob("*.json")]
-    assert {each["part"] for each in reports} == {part}
+    reports = [json.loads(path.read_text()) for path in (place / "results" / database).glob(f"{part} *.json")]
     needed = {aim.what for aim in aims.AIMS if (aim.part, database in aim.databases) == (part, True)}
     assert {aim.what for aim in aims.AIMS if database in aims.measured(aim, reports)} == needed
     if part == "breaks":
