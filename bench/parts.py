@@ -211,9 +211,9 @@ def _empty(_arguments: Namespace) -> list[World]:
 #: most on the machine come last, because they get the time that the others have left.
 PARTS = {
     "calls": Part(_calls, 28, 14),
-    "acts": Part(_acts, 16, 10),
+    "acts": Part(_acts, 20, 10),
     "proof": Part(_proof, 8, 7, lambda asked: [World("tree", (asked.proven,))], is_copied=False),
-    "log-search": Part(_log_search, 18, worlds=lambda asked: [World("log", (asked.entries,))], is_copied=False),
+    "log-search": Part(_log_search, 22, worlds=lambda asked: [World("log", (asked.entries,))], is_copied=False),
     "gates": Part(_gates, 36, databases=("postgresql",)),
     "log": Part(_log, 30, worlds=_empty),
     "rest": Part(_rest, 125, worlds=_empty),
