@@ -30,6 +30,8 @@ def main(words: list[str]) -> None:
         with starting.settings_or_exit(PROGRAM):
             import django
 
+            # Before all that takes long.
+            _require_free_port()
             django.setup()
             from requests_app.platform import forks
             from requests_app.work import forking, supervisor
@@ -62,6 +64,15 @@ def _store_name(company: str) -> None:
         sys.exit(130)
     data.mkdir(parents=True, exist_ok=True)
     environment_file.write(data / ".env", {question.setting: name})
+
+
+def _require_free_port() -> None:
+    from django.conf import settings
+
+    from lockbox_site import listening
+
+    if why := listening.why_not(settings.HOST, settings.PORT, choosing=lambda port: f"PORT={port} bin/run"):
+        raise starting.CannotStart(PROGRAM, why)
 
 
 def _prepare(*, is_empty: bool) -> None:

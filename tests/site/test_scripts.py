@@ -76,16 +76,20 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
     assert not (clone / ".venv").exists()
 
 
-def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str = "exit 4") -> None:
+def fake_environment(
+    clone: Path, log: Path, *, pip: str = "exit 0", tests: str = "exit 4", start: str = "exit 9"
+) -> None:
     """Make a virtual environment with this Python. Its pip only logs its calls.
 
-    `pip` and `tests` are the shell commands that run in place of pip and of pytest.
+    `pip`, `tests` and `start` are the shell commands that run in place of pip, of pytest, and of the second half of
+    `bin/run`.
     """
     (clone / ".venv" / "bin").mkdir(parents=True)
     a_python(clone / ".venv" / "bin" / "pip", "exit 0")
     a_python(
         clone / ".venv" / "bin" / "python",
-        f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") {tests} ;; esac\n'
+        f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") {tests} ;; '
+        f'"-m lockbox_site.installing.running") {start} ;; esac\n'
         f'exec {sys.executable} "$@"',
     )
 
@@ -104,10 +108,8 @@ def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str 
 def test_a_trial_asks_once_for_the_name_of_the_company(
     clone: Path, tmp_path: Path, words: list[str], typed: str | None, more: dict[str, str], stored: str, company: str
 ) -> None:
-    fake_environment(clone, tmp_path / "pip.log")
     seen = tmp_path / "seen"
-    note = f"import os, pathlib\npathlib.Path({str(seen)!r}).write_text(os.environ.get('COMPANY', ''))\n"
-    (clone / "bin" / "_preflight.py").write_text(f"{note}raise SystemExit(9)")
+    fake_environment(clone, tmp_path / "pip.log", start=f'printf %s "${{COMPANY:-}}" >{seen}; exit 9')
     (clone / "var" / "empty").mkdir(parents=True)
     (clone / "var" / "empty" / ".env").write_text(stored)
     person, terminal = pty.openpty()
@@ -126,7 +128,6 @@ def test_a_trial_asks_once_for_the_name_of_the_company(
 
 def test_a_trial_without_a_terminal_asks_nothing(clone: Path, tmp_path: Path) -> None:
     fake_environment(clone, tmp_path / "pip.log")
-    (clone / "bin" / "_preflight.py").write_text("raise SystemExit(9)")
     done = run(clone / "bin" / "run", "--empty")
     assert (done.returncode, done.stdout) == (9, "")
     assert "Name of" not in done.stderr
@@ -135,7 +136,6 @@ def test_a_trial_without_a_terminal_asks_nothing(clone: Path, tmp_path: Path) ->
 def test_packages_are_installed_only_when_the_locks_changed(clone: Path, tmp_path: Path) -> None:
     log = tmp_path / "pip.log"
     fake_environment(clone, log)
-    (clone / "bin" / "_preflight.py").write_text("raise SystemExit(9)")
     run(clone / "bin" / "run")
     assert len(log.read_text().splitlines()) == 1
     assert "--require-hashes -r requirements.txt" in log.read_text()
@@ -150,7 +150,6 @@ def test_packages_are_installed_only_when_the_locks_changed(clone: Path, tmp_pat
 def test_packages_are_installed_again_after_another_script_has_replaced_them(clone: Path, tmp_path: Path) -> None:
     log, lock = tmp_path / "pip.log", clone / "requirements.txt"
     fake_environment(clone, log)
-    (clone / "bin" / "_preflight.py").write_text("raise SystemExit(9)")
 
     def installations_after(script: str, *words: str) -> int:
         run(clone / "bin" / script, *words)
@@ -226,10 +225,11 @@ def test_the_static_part_runs_every_check(clone: Path, tmp_path: Path) -> None:
     ]
 
 
-def preflight(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "bin" / "_preflight.py")]
+def start(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the second half of `bin/run`, which is to be refused."""
+    command = [sys.executable, "-m", "lockbox_site.installing.running"]
     bare = bare_environment(DATA_DIR=str(data_dir), **environment)
-    return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=WITHIN)
+    return subprocess.run(command, env=bare, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN)
 
 
 def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
@@ -237,15 +237,15 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = preflight(tmp_path, HOST="127.0.0.1", PORT=str(port))
+        done = start(tmp_path, HOST="127.0.0.1", PORT=str(port))
     assert done.returncode == 1
     assert done.stderr.startswith(f"run: Port {port} on 127.0.0.1 is in use")
     assert done.stderr.endswith(f"Try another port: PORT={port + 1} bin/run\n")
-    assert preflight(tmp_path, HOST="127.0.0.1", PORT=str(port)).returncode == 0
+    assert not list(tmp_path.glob("*.sqlite3")), "nothing else has begun"
 
 
 def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
-    done = preflight(tmp_path, DEBUG="perhaps")
+    done = start(tmp_path, DEBUG="perhaps")
     assert (done.returncode, done.stderr) == (1, "run: DEBUG must be on or off, not 'perhaps'.\n")
 
 
