@@ -9,7 +9,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_migrate
 
-from requests_app.platform.database import bounds
+from requests_app.platform.database import bounds, letter_case  # noqa: F401 - importing registers the lookups
 from requests_app.platform.database.prepared import Prepared, prepared
 
 
