@@ -4,64 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import sys
-import sysconfig
-from collections.abc import Iterable
-from itertools import chain
-from types import CodeType, FunctionType
 
 
 def stay() -> None:
     """Make what this process has loaded stay in pages that its forks do not write to.
 
-    Garbage collections leave alone the objects that exist now, because they would write to all of them. Nor does Python
-    count the references to them any more: each use of an object would write to it. And the gaps between these objects
-    are filled: a fork would put each small object into such a gap, and so copy a page for it.
+    Garbage collections leave alone the objects that exist now, because they would write to all of them. And the gaps
+    between these objects are filled: a fork would put each small object into such a gap, and so copy a page for it.
     """
-    _make_immortal()
     _fill_gaps()
     gc.freeze()
-
-
-def _make_immortal() -> None:
-    """Mark the objects that exist now as immortal, so that Python never changes their counts of references (PEP 683).
-
-    They are the objects that a garbage collection visits, and the code of functions with its constants. Nothing of this
-    is deleted any more, so call it only when everything is loaded.
-    """
-    if not (count := _count_of_immortals()):
-        return
-    objects = gc.get_objects()
-    # The whole address space. The count is the first word of each object.
-    words = memoryview((ctypes.c_uint32 * 2**60).from_address(0)).cast("B").cast("I")
-
-    def mark(those: Iterable[object]) -> None:
-        for address in map(id, those):
-            words[address >> 2] = count
-
-    mark(objects)
-    codes: list[CodeType] = [each.__code__ for each in objects if type(each) is FunctionType]
-    while codes:
-        mark(codes)
-        constants = list(chain.from_iterable(code.co_consts for code in codes))
-        mark(constants)
-        # Functions in functions.
-        codes = [each for each in constants if type(each) is CodeType]
-
-
-def _count_of_immortals() -> int:
-    """Return the lower half of an immortal object's count of references, or 0 where nothing can be made immortal.
-
-    Python has immortal objects since 3.12. Without the global lock, an object has two counts.
-    """
-    count, more = sys.getrefcount(None), [None] * 100
-    is_known = sys.implementation.name == "cpython" and sys.byteorder == "little" and sys.maxsize > 2**32
-    if not is_known or sys.getrefcount(None) != count or sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return 0
-    del more
-    probe = object()
-    ctypes.c_uint32.from_address(id(probe)).value = count
-    return count if sys.getrefcount(probe) == count else 0
 
 
 #: What fills the gaps. It is never used.
