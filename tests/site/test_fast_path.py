@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import gc
 import json
 import random
 import re
 import socket
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -688,6 +690,29 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
         assert len(woken) == 2
 
     uvloop.run(main())
+
+
+def test_an_answered_call_leaves_nothing_for_the_garbage_collector() -> None:
+    """Python would stop for tens of milliseconds to collect what thousands of calls have left."""
+
+    async def main() -> list[Any]:
+        found = Results(asyncio.get_running_loop())
+        future, proto = Future[str](), Proto()
+        seen = [weakref.ref(future), weakref.ref(proto)]
+        call = asyncio.ensure_future(found.of(future, proto))
+        await asyncio.sleep(0)
+        future.set_result("decided")
+        del future, proto
+        assert await call == "decided"
+        del call
+        await asyncio.sleep(0)
+        return seen
+
+    gc.disable()
+    try:
+        assert [each() for each in uvloop.run(main())] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_call_whose_client_has_gone_is_cancelled_unless_the_engine_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
