@@ -32,7 +32,7 @@ from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.single_sign_on import SignOn
 from requests_app.models.staff_terms import StaffTerm
 from requests_app.models.tenants import Tenant
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, Reads
 from requests_app.platform.database.rows import Row
 
 
@@ -520,23 +520,25 @@ def reread(actor: Actor) -> Actor:
     return reread_person(actor)[0]
 
 
-def reread_person(actor: Actor) -> tuple[Actor, Person | None]:
-    """Return what `reread` returns, and the account that was read for it, if this statement reads whole accounts."""
-    if not actor.is_person:
-        return actor, None
-    if actor.token_id is not None:
-        return _reread_token(actor), None
-    if actor.machine is not None:
-        found = Client.objects.select_related("account").filter(pk=actor.machine.client_id).first()
-        who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
-        return actor_of_client(found, **who).sending(actor.once) if found else _without_roles(actor), None
-    people = _WITH_ROLES[actor.side](pk=actor.person)
+def reread_person(actor: Actor, reads: Reads | None = None) -> tuple[Actor, Person | None, list[Any]]:
+    """Return what `reread` returns, the account of a person who has signed in, and what `reads` finds."""
+    if not actor.is_person or actor.token_id is not None or actor.machine is not None:
+        return _reread_other(actor), None, reads[0](**reads[1]) if reads else []
+    people, found = _WITH_ROLES[actor.side].with_one({"pk": actor.person}, reads)
     if not people or not people[0].is_active:
-        return _without_roles(actor), None
+        return _without_roles(actor), None, found
     given_roles = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
     who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
     anew = _actor_with(people[0], given_roles, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
-    return anew, people[0]
+    return anew, people[0], found
+
+
+def _reread_other(actor: Actor) -> Actor:
+    if actor.token_id is not None or actor.machine is None:
+        return actor if actor.token_id is None else _reread_token(actor)
+    found = Client.objects.select_related("account").filter(pk=actor.machine.client_id).first()
+    who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
+    return actor_of_client(found, **who).sending(actor.once) if found else _without_roles(actor)
 
 
 def _reread_token(actor: Actor, *, person: Person | None = None) -> Actor:

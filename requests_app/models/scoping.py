@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
-from requests_app.platform.database.compiled import CompiledQuery, Parameter
+from requests_app.platform.database.compiled import CompiledQuery
 
 #: For this number of places of an actor, the text of a query is stored. Nearly everybody has fewer.
 MOST_PLACES = 10
@@ -218,32 +218,32 @@ class CompiledFind:
     """Finds a row by its id among those that an actor can see, as `visible_to(actor).find(id)` does.
 
     The SQL text is made once for each number of places of the actor. `rows` returns the queryset: its joined rows, its
-    conditions, and whether the row is locked. It gets one value for each name in `fields`. The model's queryset must
-    not replace `visible_to`. Use this only for what runs all the time (ADR 86).
+    conditions, and whether the row is locked. The model's queryset must not replace `visible_to`. Use this only for
+    what runs all the time (ADR 86).
     """
 
-    def __init__(self, rows: Callable[..., Any], **fields: models.Field[Any, Any]) -> None:
-        self._rows, self._fields = rows, fields
-        self._scoped = CompiledScope(self._found, is_by_key=True, pk=models.UUIDField(), **fields)
+    def __init__(self, rows: Callable[[], Any]) -> None:
+        self._rows = rows
+        self._scoped = CompiledScope(self._found, is_by_key=True, pk=models.UUIDField())
         self._plain: Any = None
 
-    def __call__(self, pk: object, *, actor: Actor, **values: Any) -> Any:
+    def __call__(self, pk: object, *, actor: Actor) -> Any:
         if self._plain is None:
-            self._plain = self._rows(**{name: Parameter(name, field) for name, field in self._fields.items()})
+            self._plain = self._rows()
         key, scope = as_id(pk), self._plain.scope_of(actor)
         if key is None or (scope is not None and len(scope[1]) > MOST_PLACES):
-            return self._rows(**values).visible_to(actor).find(pk)
+            return self._rows().visible_to(actor).find(pk)
         if scope is not None and not scope[1]:
             raise NotFound
         query, places = self._scoped.ready(scope)
         with self._plain._awaiting(key):
-            rows = query(pk=key, **values, **places)
+            rows = query(pk=key, **places)
         if not rows:
             raise NotFound
         return rows[0]
 
-    def _found(self, places: list[Q], *, pk: Any, **values: Any) -> Any:
-        return self._rows(**values).filter(*places, pk=pk).order_by()[:1]
+    def _found(self, places: list[Q], *, pk: Any) -> Any:
+        return self._rows().filter(*places, pk=pk).order_by()[:1]
 
 
 class CompiledVisible:

@@ -50,6 +50,7 @@ from requests_app.operations._locked_rows import FIND, locked_grant, read_decisi
 from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
 from requests_app.platform.database import bounds
+from requests_app.platform.database.compiled import Reads
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
 
@@ -121,8 +122,9 @@ class Step:
     # The row that the act is about, after it is found and locked, and its tenant if it has one.
     row: Any = None
     tenant: Any = None
-    # The actor's account, if it was read under the locks.
+    # The actor's account, if it was read under the locks, and what `reads` has found.
     person: Person | None = None
+    found: list[Any] = field(default_factory=list)
     subject: policy.Subject | None = None
     # The comment and the inputs, after they are read and their limits are checked.
     note: str = ""
@@ -141,19 +143,20 @@ class Step:
         service_id: UUID | None = None,
         holder: UUID | None = None,
         parties: Mapping[Party, frozenset[UUID]] | None = None,
+        reads: Reads | None = None,
     ) -> ChainHead:
         """Name the row that the act is about, take the turn at its tenant's log, and then read the clock.
 
         Call this after all other rows are locked. If the act is refused later, the refusal is recorded in that log.
-        `service_id`, `holder` and `parties` are facts that the rules of the declaration need. Return the head of the
-        log, which an act that writes only one entry can use.
+        `service_id`, `holder` and `parties` are facts that the rules of the declaration need. `reads` finds a row for
+        `found`. Return the head of the log, which an act that writes only one entry can use.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         self.is_practice = is_practice(row)
         head = self.take_turn(tenant_id)
         # Read the actor again, because a role may have been taken away while this act waited for its turn.
-        self.actor, self.person = reread_person(self.actor)
+        self.actor, self.person, self.found = reread_person(self.actor, reads)
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
@@ -316,13 +319,14 @@ def change(
     note: str = "",
     is_signed: bool = False,
     still: Still | None = None,
+    reads: Callable[[AccessRequest], Reads] | None = None,
 ) -> Iterator[Move]:
     """Make one transition of an access request, in one transaction.
 
     The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
     `still(row)` raises an error if the row has changed since the caller read it. It is called after the policy, so that
-    the log records every attempt of a person who may not make the transition.
+    the log records every attempt of a person who may not make the transition. `reads(row)` finds a row for `found`.
 
     A signed decision needs no step-up, because the body verifies the signature. If the same human makes the same
     transition again, `Repeated` is raised, so that the caller can give the first answer again.
@@ -341,12 +345,12 @@ def change(
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
-        head = outer.concerns("access_request", row, row.tenant_id)
+        head = outer.concerns("access_request", row, row.tenant_id, reads=reads(row) if reads else None)
         row.locked_at = outer.at
         if not policy.is_visible(outer.actor, row):
             raise NotFound
         step = Move(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
-        step.head = head
+        step.head, step.found = head, outer.found
         step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
         step.correlation_id = row.pk
         if edge.moves.is_decision:

@@ -63,7 +63,7 @@ from requests_app.operations._deciding import decide
 from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, Reads
 from requests_app.queries import restored
 from requests_app.words import sentences
 
@@ -162,7 +162,13 @@ def approve_as_provider(
     """
     is_signed = signature is not None
     with change(
-        access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
+        access_request_id,
+        APPROVE_AS_PROVIDER,
+        actor=actor,
+        note=note,
+        is_signed=is_signed,
+        still=still,
+        reads=_facts_of,
     ) as step:
         row, facts = step.row, _require_facts(step)
         # Read from the locked rows. If Lockbox was switched on after the submission, the customer is asked. If it was
@@ -209,7 +215,13 @@ def approve_as_customer(
     """Approve an access request for the customer. The window opens at this instant."""
     is_signed = signature is not None
     with change(
-        access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still
+        access_request_id,
+        APPROVE_AS_CUSTOMER,
+        actor=actor,
+        note=note,
+        is_signed=is_signed,
+        still=still,
+        reads=_facts_of,
     ) as step:
         facts = _require_facts(step)
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature, rules=facts)
@@ -464,14 +476,14 @@ def _require_facts(step: Move) -> Tenant:
     Raise RestoreNotConfirmed if people have not confirmed yet what was restored from a backup: neither an approval nor
     an open window may come of a role, or of a Lockbox that is off, that only the backup knows.
 
-    Return the tenant's rules for approvals. The act has already locked the log, and every change of a rule or
-    of a witness locks it too. So neither can change before the act commits.
+    Return the tenant's rules for approvals. They were read (`_facts_of`) after the act had locked the log, and every
+    change of a rule or of a witness locks it too. So neither can change before the act commits.
     """
     row = step.row
     _require_time_left(row, step.at)
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    facts: Tenant = _FACTS(tenant=row.tenant_id, service=row.service_id, engineer=row.requested_by_id, row=row.pk)[0]
+    facts: Tenant = step.found[0]
     # The tenant that was read with the row is from before the wait for the locks.
     row.tenant.window_cap = facts.window_cap
     if facts.waits or facts.waits_for_staff:  # type: ignore[attr-defined]  # annotated
@@ -487,6 +499,10 @@ def _require_facts(step: Move) -> Tenant:
     if not (facts.is_active and facts.has_service):  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("The tenant or the service was switched off."))
     return facts
+
+
+def _facts_of(row: AccessRequest) -> Reads:
+    return _FACTS, {"tenant": row.tenant_id, "service": row.service_id, "engineer": row.requested_by_id, "row": row.pk}
 
 
 def _facts_now(tenant: Any, service: Any, engineer: Any, row: Any) -> QuerySet[Any, Any]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, UUIDField
 from django.utils.translation import gettext as _
@@ -50,6 +51,7 @@ from requests_app.domain.errors import (
     NotFound,
     Unacceptable,
 )
+from requests_app.domain.ids import as_id
 from requests_app.domain.levels import Level
 from requests_app.domain.policy import ContentAccessFacts
 from requests_app.models import AccessRequestResource, ContentAccess, Grant, Person, Resource
@@ -57,6 +59,7 @@ from requests_app.models.scoping import CompiledFind
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.waiting import Ending
 from requests_app.words import sentences
 
@@ -65,14 +68,14 @@ PAGE = 100
 _GRANT = CompiledFind(lambda: Grant.objects.select_related("access_request__ticket", "tenant").locked())
 
 
-def _with_scope(tenant: Any, access_request: Any) -> Any:
-    """Return the resources of a tenant, each with whether the access request names it."""
+def _with_scope(resource: Any, tenant: Any, access_request: Any) -> Any:
+    """Return a resource of a tenant, with whether the access request names it."""
     named = AccessRequestResource.objects.filter(access_request_id=access_request, resource=OuterRef("pk"))
-    rows = Resource.objects.filter(tenant_id=tenant).select_related("service", "tenant")
-    return rows.annotate(is_in_scope=Exists(named))
+    rows = Resource.objects.filter(pk=resource, tenant_id=tenant).select_related("service", "tenant")
+    return rows.annotate(is_in_scope=Exists(named)).order_by()
 
 
-_RESOURCE = CompiledFind(_with_scope, tenant=UUIDField(), access_request=UUIDField())
+_RESOURCE = CompiledQuery(_with_scope, resource=UUIDField(), tenant=UUIDField(), access_request=UUIDField())
 
 _EVENTS = {
     ContentAccess.Kind.LIST_ASKED: CONTENT_LIST_ASKED,
@@ -286,13 +289,16 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     grant = _GRANT(grant_id, actor=current.actor)
     access_request = grant.access_request
     current.correlation_id = access_request.pk
-    current.head = current.concerns("grant", grant, grant.tenant_id)
+    # Nothing has the id 0.
+    named = {"resource": as_id(resource_id) or UUID(int=0), "tenant": grant.tenant_id}
+    reads = _RESOURCE, {**named, "access_request": access_request.pk}
+    current.head = current.concerns("grant", grant, grant.tenant_id, reads=reads)
     # The roles are read only here, under the locks: they may have changed while the act waited.
     actor = current.actor
     policy.require_act(actor, current.action)
     if not policy.is_visible(actor, access_request):
         raise NotFound
-    resource = _RESOURCE(resource_id, actor=actor, tenant=grant.tenant_id, access_request=access_request.pk)
+    resource = _visible(current.found, actor)
     # The tenant that was read with the grant is from before the wait for the locks.
     grant.tenant = resource.tenant
     current.detail = {"resource": str(resource.pk)}
@@ -321,6 +327,17 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
             _("%(application)s holds this content. Open it there.") % {"application": resource.service.application}
         )
     return RecordedAccess(grant, resource, current.at)
+
+
+def _visible(found: list[Any], actor: Actor) -> Any:
+    """Return the resource that was read, if the actor can see it, as `visible_to(actor).find(id)` does.
+
+    It was read together with the actor's roles, which are known only now.
+    """
+    scope = Resource.objects.scope_of(actor)
+    if not found or (scope is not None and getattr(found[0], scope[0]) not in scope[1]):
+        raise NotFound
+    return found[0]
 
 
 def _has_second_factor(current: Step) -> bool:

@@ -428,3 +428,18 @@ def test_a_compiled_visible_query_returns_what_visible_to_returns(cast: Cast) ->
     assert query(Actor.system("outbox"), state="PENDING_CUSTOMER") == sorted(rows, key=lambda row: row.pk)
     assert query(Actor.system("outbox"), state="OPEN") == []
     assert query(replace(cast.as_("ada"), tenant_roles={}), state="PENDING_CUSTOMER") == []
+
+
+def test_two_queries_are_one_statement(cast: Cast, django_assert_num_queries: Any) -> None:
+    """Several rows of the first one, and one row or none of the other one, with joined rows and annotations."""
+    people = CompiledQuery(lambda side: Person.objects.get_queryset().filter(side=side), side=CharField())
+    tenants = CompiledQuery(
+        lambda pk: Tenant.objects.filter(pk=pk).select_related("plan").annotate(twice=F("name")), pk=UUIDField()
+    )
+    for side, pk in (("customer", cast.contoso.pk), ("customer", uuid.uuid4()), ("nobody", cast.contoso.pk)):
+        expected = people(side=side), [] if side == "nobody" else tenants(pk=pk)
+        with django_assert_num_queries(1):
+            found = people.with_one({"side": side}, (tenants, {"pk": pk}))
+        assert ({*found[0]}, len(found[0]), found[1]) == ({*expected[0]}, len(expected[0]), expected[1])
+        assert [(one.plan.name, one.twice) for one in found[1]] == [(one.plan.name, one.name) for one in expected[1]]
+    assert people.with_one({"side": "customer"}, None) == (people(side="customer"), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -289,14 +290,14 @@ def test_a_window_is_no_longer_than_the_cap_that_was_set_while_the_approval_wait
     cast: Cast, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     row = cast.confirmed(window_for=7200) if who == "ada" else cast.submitted("northwind", window_for=7200)
-    concerns = Step.concerns
+    take_turn = Step.take_turn
 
-    def late(step: Step, *about: Any, **facts: Any) -> Any:
-        head = concerns(step, *about, **facts)
+    def late(step: Step, log_id: UUID) -> Any:
+        head = take_turn(step, log_id)
         Tenant.objects.filter(pk=row.tenant_id).update(window_cap=3600)
         return head
 
-    monkeypatch.setattr(Step, "concerns", late)
+    monkeypatch.setattr(Step, "take_turn", late)
     approve = operations.approve_as_customer if who == "ada" else operations.approve_as_provider
     grant = approve(row.pk, actor=cast.as_(who)).grant
     assert grant.closes_at - grant.opens_at == dt.timedelta(hours=1)

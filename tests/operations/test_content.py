@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -230,6 +230,15 @@ def test_a_resource_that_was_not_asked_for_is_not_covered(cast: Cast, other: str
     assert (_events(grant), _looks(grant), fake.calls) == (["act.refused"], [], 0)
 
 
+def test_a_resource_of_a_queue_that_the_engineer_is_not_in_looks_missing(cast: Cast) -> None:
+    grant, other = cast.opened(), cast.resource(name="sales")
+    Resource.objects.filter(pk=other.pk).update(service=cast.sharepoint)
+    QueueAssignment.objects.filter(person=cast.priya, service=cast.sharepoint).delete()
+    with pytest.raises(NotFound):
+        _read(cast, grant, resource=other)
+    assert (_events(grant), _looks(grant)) == ([], [])
+
+
 def test_another_tenants_resource_looks_missing(cast: Cast) -> None:
     grant = cast.opened()
     with pytest.raises(NotFound):
@@ -269,14 +278,14 @@ def test_a_tenant_that_was_changed_while_the_act_waited_for_the_log_is_not_cover
     cast: Cast, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     """The acts that change this also end the windows. Opening content does not depend on that."""
-    grant, concerns = cast.opened(), Step.concerns
+    grant, take_turn = cast.opened(), Step.take_turn
 
-    def late(step: Step, *about: Any, **facts: Any) -> Any:
-        head = concerns(step, *about, **facts)
+    def late(step: Step, log_id: UUID) -> Any:
+        head = take_turn(step, log_id)
         Tenant.objects.filter(pk=grant.tenant_id).update(**change)
         return head
 
-    monkeypatch.setattr(Step, "concerns", late)
+    monkeypatch.setattr(Step, "take_turn", late)
     with pytest.raises(NotCovered):
         operations.content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert _looks(grant) == []

@@ -102,14 +102,14 @@ def test_the_providers_approval_that_opens_the_window_stays_in_its_budget(cast: 
 
 
 def test_a_customers_approval_reads_nothing_twice(cast: Cast) -> None:
-    """In this order: the row (locked), the log with the clock, the actor, earlier decisions, and the facts.
+    """In this order: the row (locked), the log with the clock, the actor with the facts, and earlier decisions.
 
     Then, in one statement, the state, the decision, the window, the messages, and the entry with the log's head.
     After the commit, it is read whether the task that sends messages is queued already.
     """
     _inside(cast, "ada", "approve")
     sent = _inside(cast, "ada", "approve")
-    read = ["accessrequest", "audit_lock_head", "person", "decision", "tenant"]
+    read = ["accessrequest", "audit_lock_head", "person", "decision"]
     assert [_table(sql) for sql in sent] == [*read, "+accessrequest", "django_q_ormq"]
     written = re.findall(r"(?:INSERT INTO|UPDATE) (?:requests_app_|audit_app_)(\w+)", sent[-2])
     assert written == ["accessrequest", "decision", "grant", "outboxmessage", "chainhead", "auditentry"]
@@ -118,7 +118,7 @@ def test_a_customers_approval_reads_nothing_twice(cast: Cast) -> None:
 def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path: Path) -> None:
     """It is authorised before the connector is asked for the name, and again when the access is recorded.
 
-    Each time: the window (locked), the log with the clock, the engineer with the second factor, and the resource.
+    Each time: the window (locked), the log with the clock, and the engineer with the second factor and the resource.
     """
     settings.CONTENT_ROOT = tmp_path
     grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
@@ -126,7 +126,7 @@ def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path
     for _ in range(2):
         with CaptureQueriesContext(connection) as captured:
             _open_item(grant, resource, priya)
-    authorised = ["grant", "audit_lock_head", "person", "resource"]
+    authorised = ["grant", "audit_lock_head", "person"]
     assert [_table(sql) for sql in _statements(captured)] == [*authorised, *authorised, "+contentaccess"]
     assert ContentAccess.objects.filter(grant=grant).count() == 2
 

@@ -99,7 +99,7 @@ class _Page:
         request: Any = self._request
         try:
             with as_in_request(request):
-                request.actor, person = reread_person(self._actor)
+                request.actor, person, _ = reread_person(self._actor)
                 if person is not None and person.get_session_auth_hash() == request.user.get_session_auth_hash():
                     return self._again()
         except DomainError:

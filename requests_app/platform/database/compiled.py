@@ -71,6 +71,16 @@ class CompiledQuery:
     def __call__(self, **values: Any) -> list[Any]:
         return self.ready(values).rows(values)
 
+    def with_one(self, values: Mapping[str, Any], reads: Reads | None) -> tuple[list[Any], list[Any]]:
+        """Return the rows of this query and of another one, which finds one row at most. One statement reads both.
+
+        The rows have no order. If this query finds nothing, the row of the other one is not returned either.
+        """
+        if reads is None:
+            return self(**values), []
+        query, others = reads
+        return self.ready(values).rows_with(values, query.ready(others), others)
+
     def ready(self, values: Mapping[str, Any]) -> _Compiled:
         if values.keys() != self._fields.keys() or None in values.values():
             # Compared with None, a column would have to be IS NULL, which is another text.
@@ -87,6 +97,9 @@ class CompiledQuery:
     def _made(self) -> QuerySet[Any, Any]:
         return self._make(**{name: Parameter(name, field) for name, field in self._fields.items()})
 
+
+#: A query that finds one row at most, and its values.
+Reads = tuple[CompiledQuery, dict[str, Any]]
 
 #: With more ids than this, the text of a query is made at each call.
 _IDS = 64
@@ -187,6 +200,22 @@ class _Compiled:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
             found = cursor.fetchall()
+        return self._made(found, connection)
+
+    def rows_with(
+        self, values: Mapping[str, Any], other: _Compiled, others: Mapping[str, Any]
+    ) -> tuple[list[Any], list[Any]]:
+        connection = connections[self._using]
+        (sql, params), (more, further) = self.statement(values, connection), other.statement(others, connection)
+        with connection.cursor() as cursor:
+            cursor.execute(prepared(f"SELECT * FROM ({sql}) one LEFT JOIN ({more}) other ON true"), [*params, *further])  # noqa: S608  ours
+            found = cursor.fetchall()
+        width = len(self._columns)
+        # The first column is the key, which is empty only if there is no such row.
+        ones = [row[width:] for row in found[:1] if row[width] is not None]
+        return self._made([row[:width] for row in found], connection), other._made(ones, connection)
+
+    def _made(self, found: list[Sequence[Any]], connection: Any) -> list[Any]:
         if self._makes is not None:
             return self._makes(self._with_values(found, connection))
         # Django makes the rows as for every queryset. Only they are read already.
