@@ -157,3 +157,13 @@ def test_sqlite_looks_for_the_keys_of_a_page_alone(cast: Cast, calling: Calling,
     found = list(_pages(calling(who), f"{path}&limit=2"))
     rows = model.objects.visible_to(cast.as_(who)).filter(tenant=cast.contoso)
     assert {pk for page in found for pk in page} == {str(pk) for pk in rows.values_list("pk", flat=True)}
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("order", ["opened_at", "-opened_at"])
+def test_sqlite_follows_an_index_of_the_tenant_for_a_customer(calling: Calling, order: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has statistics")
+    steps = _plan(calling("ada"), f"tickets?order={order}", " LIMIT 3", Ticket._meta.db_table)
+    assert f"SEARCH {Ticket._meta.db_table} USING INDEX ticket_by_age (tenant_id=?)" in steps
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps

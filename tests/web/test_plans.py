@@ -142,5 +142,5 @@ def test_a_query_without_an_index_is_found(db: None, without_scans: None) -> Non
     if connection.vendor == "sqlite":
         of_tenant = "SELECT id FROM requests_app_ticket WHERE tenant_id = %s AND "
         assert scans(of_tenant + "id IN (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", ["x"] * 13)
-        assert scans(of_tenant + "state = %s ORDER BY opened_at LIMIT 1", ["x", "CLOSED"])
+        assert scans(of_tenant + "state = %s ORDER BY resolved_at LIMIT 1", ["x", "CLOSED"])
         assert not scans(of_tenant + "state = %s ORDER BY changed_at DESC LIMIT 1", ["x", "CLOSED"])
