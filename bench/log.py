@@ -21,11 +21,11 @@ from bench.measure import Result, timed
 
 BATCH = 500
 #: How many entries are appended alone, and how many in batches. A log of any length takes as long for each.
-_ALONE, _BATCHED = 3_000, 100_000
+_ALONE, _BATCHED = 2_000, 100_000
 #: How many entries an idle log has.
 SHORT = 20
 #: The most idle logs. To make them takes twice as long as to date them.
-_IDLE = 500
+_IDLE = 200
 #: How often the beat asks for checkpoints, in seconds. Here, the appending process also signs.
 SIGN_EVERY = 10.0
 
