@@ -37,9 +37,11 @@ def main(words: list[str]) -> None:
             from requests_app.work import forking, supervisor
 
             forks.allow()
+            ahead = forks.Aside(partial(_prepare_ahead, is_empty=is_empty))
             # The checks of the code need the pages, too.
             forking.load([supervisor.WEB, supervisor.CLUSTER, supervisor.BEAT])
-            forks.Aside(partial(_prepare, is_empty=is_empty)).result()
+            is_prepared = ahead.result()
+            forks.Aside(_check if is_prepared else partial(_prepare, is_empty=is_empty)).result()
     except KeyboardInterrupt:
         sys.exit(130)
     _say("Starting the server ...")
@@ -75,11 +77,26 @@ def _require_free_port() -> None:
         raise starting.CannotStart(PROGRAM, why)
 
 
-def _prepare(*, is_empty: bool) -> None:
+def _prepare_ahead(*, is_empty: bool) -> bool:
+    """Prepare everything, if no migration is to be applied. Return whether that is so.
+
+    Before a migration, settings and code are checked. Otherwise they can be checked later.
+    """
+    if not steps.is_migrated():
+        return False
+    _prepare(is_empty=is_empty, with_checks=False)
+    return True
+
+
+def _check() -> None:
+    _do(steps.checks())
+
+
+def _prepare(*, is_empty: bool, with_checks: bool = True) -> None:
     from django.core.management import call_command
 
     _do(steps.content())
-    _do(steps.database(with_checks=True), is_slow=True)
+    _do(steps.database(with_checks=with_checks), is_slow=True)
     _do(steps.key())
     _do(steps.schedules())
     if is_empty:

@@ -22,6 +22,25 @@ def database(*, with_checks: bool = False) -> Step:
     return MIGRATING, lambda: command("migrate", interactive=False, verbosity=0, skip_checks=not with_checks)
 
 
+def is_migrated() -> bool:
+    """Return whether the database has all migrations. If it can't be read, the migration says why."""
+    from django.db import DatabaseError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
+
+
+def checks() -> Step:
+    """Return the checks of settings and code that `database(with_checks=True)` makes."""
+    return "Checking settings and code", lambda: command("check", databases=["default"])
+
+
 def key() -> Step:
     return "Making the log's key", lambda: command("log_key", "create", "--if-missing")
 

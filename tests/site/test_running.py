@@ -9,7 +9,9 @@ from typing import Any, TextIO
 
 import pytest
 from django.core.management.base import SystemCheckError
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from lockbox_site.installing import environment_file, running, steps
 from requests_app.platform import statics
@@ -98,6 +100,25 @@ def test_a_step_that_fails_is_one_line_and_its_details_are_in_a_file(
     details = (tmp_path / "setup.log").read_text()
     assert "what the step itself says" in details
     assert "Traceback" in details
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_migrated", [True, False])
+def test_only_a_database_that_has_all_migrations_is_prepared_before_the_checks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_migrated: bool
+) -> None:
+    if not is_migrated:
+        [(app, newest)] = MigrationLoader(connection).graph.leaf_nodes("audit_app")
+        MigrationRecorder(connection).record_unapplied(app, newest)
+    ran: list[tuple[str, object]] = []
+    monkeypatch.setattr(steps, "command", lambda name, *_, **options: ran.append((name, options.get("skip_checks"))))
+    monkeypatch.setattr(running, "DETAILS", tmp_path / "setup.log")
+    monkeypatch.setattr("django.core.management.call_command", lambda name: ran.append((name, None)))
+    monkeypatch.setattr(connection, "close", lambda: None)
+    monkeypatch.setattr(steps, "_collect", lambda: None)
+    assert running._prepare_ahead(is_empty=False) is is_migrated
+    assert ran[:1] == [("migrate", True)] * is_migrated
+    assert bool(ran) is is_migrated
 
 
 def test_the_details_of_a_command_that_fails_have_its_output(
