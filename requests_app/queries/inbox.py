@@ -210,11 +210,12 @@ def services(actor: Actor) -> list[Service]:
 
 
 def tenants_named(actor: Actor, words: str, *, limit: int = 10) -> tuple[UUID, ...]:
-    """Return the ids of at most `limit` tenants whose names begin with `words`.
+    """Return the ids of at most `limit` tenants whose name or short name begins with `words`.
 
     The provider has too many tenants to choose from a list.
     """
-    rows = Tenant.objects.visible_to(actor).filter(name__istartswith=words)
+    named = Q(name__istartswith=words) | Q(slug__istartswith=words)
+    rows = Tenant.objects.visible_to(actor).filter(named)
     return tuple(rows.order_by("name").values_list("pk", flat=True)[:limit])
 
 

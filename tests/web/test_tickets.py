@@ -17,9 +17,9 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.errors import Unacceptable
-from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
+from requests_app.models import AccessRequest, Grant, Tenant, Ticket, TicketComment
 from requests_app.operations import _elsewhere
-from requests_app.queries import ticket_list
+from requests_app.queries import inbox, ticket_list
 from requests_app.queries import tickets as queries
 from requests_app.queries.installation import MAIL_FILES
 from tests.cast import Cast, events_in, outbox_topics
@@ -259,6 +259,16 @@ def test_an_engineer_chooses_the_customer_and_names_who_called(cast: Cast, as_: 
     ticket = Ticket.objects.get()
     assert (ticket.origin, ticket.on_behalf_of, ticket.opened_by) == ("recorded", cast.mia, cast.priya)
     assert outbox_topics(None) == ["notify.ticket_opened", "notify.ticket_recorded"]
+
+
+def test_a_customer_is_found_by_a_part_of_the_name_or_of_the_short_name(
+    cast: Cast, as_: Callable[[str], Client]
+) -> None:
+    Tenant.objects.filter(pk=cast.contoso.pk).update(name="Łódź Works")
+    for typed, is_found in (("ŁÓDŹ", True), ("toso", True), ("CONTOSO", True), ("fabrikam", False)):
+        shown = _text(as_("priya").get(NEW, {"find": typed}))
+        assert ("Łódź Works" in shown) is is_found, typed
+    assert inbox.tenants_named(cast.as_("priya"), "conto") == (cast.contoso.pk,)
 
 
 def test_without_a_caller_it_is_a_problem_that_the_provider_found(cast: Cast, as_: Callable[[str], Client]) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.urls import path
@@ -81,10 +82,11 @@ def ticket_new(request: HttpRequest) -> HttpResponse:
 
 
 def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResponse:
-    """Show a list of tenants to choose from. A long list can be searched by a part of the name."""
+    """Show a list of tenants to choose from. A long list can be searched by a part of the name or the short name."""
     words = request.GET.get("find", "").strip()
     rows = queries.tenants(actor)
-    found = list((rows.filter(name__icontains=words) if words else rows)[: TENANTS_LISTED + 1])
+    wanted = rows.filter(Q(name__icontains=words) | Q(slug__icontains=words)) if words else rows
+    found = list(wanted[: TENANTS_LISTED + 1])
     context = {
         "title": title,
         "tenants": found[:TENANTS_LISTED],
