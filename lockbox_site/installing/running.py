@@ -103,6 +103,7 @@ def _prepare(*, is_empty: bool, with_checks: bool = True) -> None:
         _do(steps.trial_plan())
     else:
         _do(("Making the demo world", lambda: steps.command("demo_world")), is_slow=True)
+        _do(steps.mails_to_files())
     _do(steps.files(), is_slow=True)
     if not is_empty:
         call_command("demo_people")

@@ -53,6 +53,11 @@ def files() -> Step:
     return "Collecting the static files", _collect
 
 
+def mails_to_files() -> Step:
+    """Return the delivery of the mails that wait, so that they don't push later lines out of the terminal."""
+    return "Writing the mails of the demo world", _write_mails
+
+
 def schedules() -> Step:
     return "Synchronising the schedules", lambda: command("sync_schedules")
 
@@ -95,6 +100,16 @@ def _make_trial_plan() -> None:
 
     if installation.needs_trial_plan():
         operations.make_trial_plan(actor=actor("run"))
+
+
+def _write_mails() -> None:
+    """Write the mails that are due to their files. With a mail server, the worker sends them."""
+    from django.conf import settings
+
+    from requests_app.platform.trial import MAIL_FILES
+
+    if settings.EMAIL_BACKEND == MAIL_FILES:
+        command("drain_outbox")
 
 
 def _collect() -> None:

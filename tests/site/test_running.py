@@ -14,7 +14,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from lockbox_site.installing import environment_file, running, steps
+from requests_app.models import OutboxMessage
 from requests_app.platform import statics
+from requests_app.platform.trial import MAIL_FILES
+from tests.cast import Cast
 
 
 @pytest.fixture
@@ -134,6 +137,25 @@ def test_the_details_of_a_command_that_fails_have_its_output(
         running._do(steps.schedules())
     assert "got as far as this" not in "".join(capsys.readouterr())
     assert "sync_schedules got as far as this" in (tmp_path / "setup.log").read_text()
+
+
+@pytest.mark.django_db
+def test_the_mails_of_the_demo_world_do_not_push_the_passwords_off_the_screen(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: Any
+) -> None:
+    """They are in their files before the passwords are printed. A mail server gets its mails from the worker."""
+    monkeypatch.setattr(running, "DETAILS", tmp_path / "setup.log")
+    settings.BASE_URL, settings.EMAIL_FILE_PATH = "http://localhost:8000", str(tmp_path / "mail")
+    cast.submitted()
+    capsys.readouterr()
+    settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
+    running._do(steps.mails_to_files())
+    assert OutboxMessage.objects.filter(state="waiting").exists()
+    settings.EMAIL_BACKEND = MAIL_FILES
+    running._do(steps.mails_to_files())
+    assert not OutboxMessage.objects.filter(state="waiting").exists()
+    assert list((tmp_path / "mail").glob("*.eml"))
+    assert "Mail to" not in "".join(capsys.readouterr())
 
 
 def test_the_name_that_was_asked_for_is_stored_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

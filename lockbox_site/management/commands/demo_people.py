@@ -16,6 +16,7 @@ from lockbox_site.demo.world import exists
 from requests_app.domain import clock
 from requests_app.management._shell import line
 from requests_app.platform import totp
+from requests_app.platform.trial import MAIL_FILES
 
 
 class Command(BaseCommand):
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             highlight=False,
             soft_wrap=True,
         )
+        if settings.EMAIL_BACKEND == MAIL_FILES:
+            console.print(f"\nEach mail is a file in {settings.EMAIL_FILE_PATH}", highlight=False, soft_wrap=True)
         if any("engineer" in row["roles"] and not row["app"] for row in rows):
             console.print(
                 "\nThe engineers of this demo world have no second factor: it is switched off for them"
