@@ -7,11 +7,13 @@ import sys
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from lockbox_site.demo import people
 from requests_app.domain import clock
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage
 from requests_app.work import heartbeats, supervisor
@@ -66,6 +68,22 @@ def test_a_line_to_copy_runs_in_a_shell_that_knows_nothing(tmp_path: Path, monke
     done = subprocess.run(checked, cwd=settings.BASE_DIR, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "my data" / "log_key").exists()
+
+
+def test_the_list_of_the_demo_world_fits_into_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.DATA_DIR, settings.ENGINEER_SECOND_FACTOR = str(tmp_path), True
+    monkeypatch.setattr("lockbox_site.management.commands.demo_people.exists", lambda: True)
+    people.keep_client("an-id", "a-secret")
+    apps = {person.email: people.give_app(person.email) for person in people.everybody() if person.needs_app}
+    output = output_of("demo_people")
+    listed = output.partition("\n\nType the secret")[0].splitlines()
+    assert max(map(len, listed)) <= 80
+    passwords = people.passwords()
+    assert [line.split()[:2] for line in listed if "@" in line] == [
+        *map(list, passwords.items()), *map(list, apps.items()),
+    ]  # fmt: skip
 
 
 def test_sweep_and_drain_run_without_a_worker() -> None:

@@ -38,24 +38,26 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
             return
-        table = Table(title="Who can sign in", title_justify="left", box=None, pad_edge=False)
-        for heading in ("Side", "Who", "Roles", "Email", "Password", "Authenticator app"):
-            table.add_column(heading, no_wrap=heading in ("Email", "Password", "Authenticator app"), overflow="fold")
+        # The names and the sides are in the addresses. With columns for them, a line would not fit into a terminal.
+        signing_in, apps = _table("Who can sign in"), _table("\nThe secrets of their authenticator apps")
         for row in rows:
-            side, roles = row["tenant"] or settings.PROVIDER_NAME, ", ".join(row["roles"]).replace("_", " ")
-            table.add_row(side, row["name"], roles, row["email"], row["password"], row["app"] or "–")
-        console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 150))
-        console.print(table)
+            signing_in.add_row(row["email"], row["password"], ", ".join(row["roles"]).replace("_", " "))
+            if row["app"]:
+                apps.add_row(row["email"], row["app"])
+        console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 80))
+        console.print(signing_in)
+        console.print(apps)
         console.print(
-            "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the "
-            f"current code:\n{line('demo_people --code ada.keller')}",
+            "\nType the secret of a person into an authenticator app, or print the current code:"
+            f"\n{line('demo_people --code ada.keller')}",
             highlight=False,
             soft_wrap=True,
         )
         guard = people.client()
         console.print(
-            "\nQuillo, an application of the provider, is at http://localhost:8400. docs/your-application.md puts yours"
-            f" in its place.\nIts guard has the client {guard['client_id']}, and this secret:"
+            "\nQuillo is an application of the provider. Nothing runs at its address, http://localhost:8400, until you"
+            "\nput your application there (docs/your-application.md)."
+            f"\nIts guard has the client {guard['client_id']}, and this secret:"
             f"\nexport LOCKBOX_CLIENT_SECRET={guard['client_secret']}",
             highlight=False,
             soft_wrap=True,
@@ -68,6 +70,14 @@ class Command(BaseCommand):
                 " (ENGINEER_SECOND_FACTOR=off).\nIn a real installation they must have one.",
                 highlight=False,
             )
+
+
+def _table(title: str) -> Table:
+    """Return a table without headings, in which only the last column may need more than one line."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    return table
 
 
 def _code(login: str) -> str:
