@@ -14,8 +14,8 @@ from typing import Any
 PIECE = 128 * 1024
 #: At level 3, text of this kind shrinks to a tenth. Higher levels take twice the time for a few percent.
 _LEVEL = 3
-#: How many such pieces are packed at once. Each time, the thread that packs waits up to three times until Python lets
-#: it run, each time for 5 ms. In this time, the other thread makes about half of these bytes.
+#: How many such pieces are packed at once. Each time, the thread that packs gives up Python's lock three times: for the
+#: digest, for the checksum, and to compress. To get it back can take 5 ms (`sys.getswitchinterval`).
 _TOGETHER = 4
 #: How many of them wait to be packed.
 _WAITING = 2

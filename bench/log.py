@@ -1,4 +1,4 @@
-"""Measure the log: append entries with tiles and checkpoints, sign again, check, prove, and write evidence."""
+"""Measure a log: append entries with tiles and checkpoints, sign it again, check it, prove entries, write evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.entries import AT, entry
 from bench.measure import Result, timed
 
 BATCH = 500
-#: How many entries are appended alone, and how many in batches. A log of any length takes as long for each.
+#: How many entries are appended alone, and how many in batches. The world of `evidence` notes the rate of a longer log.
 _ALONE, _BATCHED = 2_000, 100_000
 #: How many entries an idle log has.
 SHORT = 20

@@ -98,7 +98,7 @@ def run(cast: Cast, held: int, windows: int, cuts: int, bar: Any, *, only_aims: 
         bench = Held(running, bar)
         notes = [] if only_aims else [bench.cost("with nobody")]
         with bench.read_slowly():
-            # The first ones: while downloads are read, each stream would take several times as long to be opened.
+            # The first ones, because downloads take processor time of the web server as long as they are read.
             bench.open_streams(streams)
             if not only_aims:
                 notes.append(bench.cost(f"with {len(streams)} event streams"))

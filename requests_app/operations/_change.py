@@ -148,8 +148,8 @@ class Step:
         """Name the row that the act is about, take the turn at its tenant's log, and then read the clock.
 
         Call this after all other rows are locked. If the act is refused later, the refusal is recorded in that log.
-        `service_id`, `holder` and `parties` are facts that the rules of the declaration need. `reads` finds a row for
-        `found`. Return the head of the log, which an act that writes only one entry can use.
+        `service_id`, `holder` and `parties` are facts that the rules of the declaration need. `found` gets the row of
+        the query `reads`. Return the head of the log, which an act that writes only one entry can use.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
@@ -326,7 +326,7 @@ def change(
     The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
     `still(row)` raises an error if the row has changed since the caller read it. It is called after the policy, so that
-    the log records every attempt of a person who may not make the transition. `reads(row)` finds a row for `found`.
+    the log records every attempt of a person who may not make the transition. `found` gets the row of `reads(row)`.
 
     A signed decision needs no step-up, because the body verifies the signature. If the same human makes the same
     transition again, `Repeated` is raised, so that the caller can give the first answer again.

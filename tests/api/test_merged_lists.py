@@ -121,7 +121,7 @@ def test_windows_in_the_order_of_their_ends_are_read_with_two_indexes(
     calling: Calling, who: str, closed: str, order: str
 ) -> None:
     if connection.vendor == "postgresql":
-        # It reads and sorts a small table. With a million rows, it does not.
+        # It would read and sort a table as small as this one.
         with connection.cursor() as cursor:
             for way in ("seqscan", "bitmapscan", "sort"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
