@@ -289,8 +289,8 @@ class ListView(ApiView):
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
         pages = self.pagination_class()
         pages.ordering = self._order()
-        if (part := self.parts.get(pages.ordering[0].lstrip("-"))) is not None:
-            rows = merged(rows, part, actor=self.actor)
+        if (parts := self.parts_of_order()) is not None:
+            rows = merged(rows, parts, actor=self.actor)
         else:
             rows = in_order(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
@@ -298,6 +298,10 @@ class ListView(ApiView):
         return pages.get_paginated_response(
             output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
         )
+
+    def parts_of_order(self) -> Parts | None:
+        """Return the parts for the wanted order, if no index has it for all rows."""
+        return self.parts.get(self._order()[0].lstrip("-"))
 
     def complete(self, found: list[Any]) -> None:
         """Read what belongs to the rows of a page, for all of them together."""

@@ -167,8 +167,8 @@ class Grants(ListView):
 
     @extend_schema(operation_id="grants_list", summary="List windows", tags=_TAGS, responses=GrantLine(many=True))
     def get(self, request: Any) -> Response:
-        in_parts = self._order()[0].lstrip("-") in self.parts
-        return self.listed(access.grants(self.actor, in_parts=in_parts), at=clock.now())
+        rows = access.grants(self.actor, in_parts=self.parts_of_order() is not None)
+        return self.listed(rows, at=clock.now())
 
 
 class OneGrant(ApiView):
