@@ -15,6 +15,8 @@ from django import forms
 from django.urls.converters import UUIDConverter
 
 _HEX = "[0-9a-fA-F]"
+#: No row has this id.
+NO_ID = UUID(int=0)
 _USUAL = re.compile(rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
 
 

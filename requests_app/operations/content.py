@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
-from uuid import UUID
 
 from django.db.models import Exists, OuterRef, UUIDField
 from django.utils.translation import gettext as _
@@ -51,7 +50,7 @@ from requests_app.domain.errors import (
     NotFound,
     Unacceptable,
 )
-from requests_app.domain.ids import as_id
+from requests_app.domain.ids import NO_ID, as_id
 from requests_app.domain.levels import Level
 from requests_app.domain.policy import ContentAccessFacts
 from requests_app.models import AccessRequestResource, ContentAccess, Grant, Person, Resource
@@ -289,8 +288,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     grant = _GRANT(grant_id, actor=current.actor)
     access_request = grant.access_request
     current.correlation_id = access_request.pk
-    # Nothing has the id 0.
-    named = {"resource": as_id(resource_id) or UUID(int=0), "tenant": grant.tenant_id}
+    named = {"resource": as_id(resource_id) or NO_ID, "tenant": grant.tenant_id}
     reads = _RESOURCE, {**named, "access_request": access_request.pk}
     current.head = current.concerns("grant", grant, grant.tenant_id, reads=reads)
     # The roles are read only here, under the locks: they may have changed while the act waited.

@@ -210,9 +210,9 @@ def test_somebody_who_is_asked_to_sign_in_first_is_one_press_away(cast: Cast) ->
     row = cast.opened().access_request
     page = page_of(row, "access_request_act", "revoke")
     away: Any = Browser().post(page)
-    assert away.url.endswith(f"?next={page}")
+    assert away.url.endswith(f"?next=/not-sent/%3Fpage%3D{page}")
     here = signed_in(cast, "ada", fresh=False)
-    shown = here.get(page).content.decode().partition("<main")[2]
+    shown = here.get(f"/not-sent/?page={page}", follow=True).content.decode().partition("<main")[2]
     assert shown.count('type="submit"') == 1
     assert here.post(page).status_code == 302
     row.refresh_from_db()

@@ -128,7 +128,7 @@ FLAGS: dict[str, set[str]] = {
     "components/_live_items.html": {"has_seen", "is_silent", "is_gate", "has_items", "has_gate", "is_elsewhere"},
     "components/_nav_item.html": {"is_current", "has_count"},
     "components/_page_files.html": {"has_nonce"},
-    "components/_page_start.html": {"has_now"},
+    "components/_page_start.html": {"has_now", "has_person"},
     "components/_person_menu.html": {"has_roles", "is_light", "is_dark"},
     "home/_own_row.html": set(),
     "home/_queue_row.html": {"has_ticket", "has_last"},
