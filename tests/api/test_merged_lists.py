@@ -127,7 +127,11 @@ def test_windows_in_the_order_of_their_ends_are_read_with_two_indexes(
                 cursor.execute(f"SET LOCAL enable_{way} = off")
     steps = _plan(calling(who), f"grants?order={order}", " UNION ALL ", Grant._meta.db_table)
     # Both indexes of the first part have only windows that are not closed.
-    for indexes in ({"grant_unclosed", "grant_open_by_end"}, {closed}):
+    ended = {closed}
+    if connection.vendor == "postgresql":
+        # In a table as small as this one, both indexes cost the same.
+        ended = {"grant_closed_of_tenant", "grant_closed_in_order"}
+    for indexes in ({"grant_unclosed", "grant_open_by_end"}, ended):
         assert [step for step in steps if not indexes.isdisjoint(step.split())], "\n".join(steps)
 
 
