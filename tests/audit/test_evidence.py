@@ -1007,7 +1007,9 @@ def test_ten_times_the_entries_take_no_more_memory(monkeypatch: pytest.MonkeyPat
     sign()
     large = evidence.prepare(wanted(), at=AT)
     assert large.count == 2_000
-    assert peak_of(large) < small + 51 * 1024
+    # How many pieces are there at the worst moment depends on the threads: those that wait, and one in each thread.
+    pieces = (zips._WAITING + 2) * zips._TOGETHER * zips.PIECE
+    assert peak_of(large) < small + pieces
 
 
 def test_the_progress_of_a_stream_adds_up(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
