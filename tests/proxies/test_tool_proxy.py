@@ -540,9 +540,11 @@ def test_a_request_must_have_come_over_tls(proxy: Running, token: dict[str, str]
 
 
 def test_a_hundred_streams_at_once_are_all_cut_in_time(
-    cast: Cast, proxy: Running, grant: Grant, token: dict[str, str]
+    cast: Cast, proxy: Running, grant: Grant, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadPoolExecutor(20) as threads:
+    with monkeypatch.context() as patched, ThreadPoolExecutor(20) as threads:
+        # While so many streams begin on a busy machine, the proof that their window is open can come too late.
+        patched.setattr(watching, "COUNTS_FOR", 20)
         opened = threads.map(lambda _n: Held(proxy.port, "/tenants/7/events", **token, **EVENTS), range(100))
         found = {str(n): each for n, each in enumerate(opened)}
     assert all(each.status == 200 and each.has(30) for each in found.values())
