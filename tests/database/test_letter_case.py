@@ -52,6 +52,18 @@ def test_the_beginning_the_end_and_the_whole_are_found_too(named: Tenant) -> Non
     assert found == dict.fromkeys(found, [True, False])
 
 
+@pytest.mark.parametrize("letter", ["a", "ł", "Τ"])
+def test_a_text_that_is_longer_than_any_name_finds_nothing(
+    cast: Cast, letter: str, django_assert_num_queries: Any
+) -> None:
+    """SQLite refuses patterns of more than 50,000 bytes, and PostgreSQL long regular expressions."""
+    text = letter * 60_000
+    with django_assert_num_queries(0):
+        for lookup in ("icontains", "istartswith", "iendswith", "iexact"):
+            assert not Tenant.objects.filter(**{f"name__{lookup}": text}).exists()
+    assert signed_in(cast, "stella").get(reverse("web:ticket_new"), {"find": text[:10_000]}).status_code == 200
+
+
 def test_lists_and_the_api_find_such_a_name(cast: Cast, named: Tenant) -> None:
     Resource.objects.filter(pk=cast.resource().pk).update(name="Księgowość")
     stella: Any = signed_in(cast, "stella")

@@ -12,7 +12,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, ClassVar
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import Field
+from django.db.models.expressions import Col
 from django.db.models.lookups import IContains, IEndsWith, IExact, IStartsWith
 
 #: The last capital letter of Unicode is below this.
@@ -53,6 +55,7 @@ class _AnyCase:
     around: ClassVar[tuple[str, str, str]]
 
     def as_sqlite(self: Any, compiler: Any, connection: Any) -> Any:
+        _require_short(self)
         if not _is_beyond_ascii(self):
             return self.as_sql(compiler, connection)
         column, parameters = self.process_lhs(compiler, connection)
@@ -62,6 +65,7 @@ class _AnyCase:
         return sql, [*parameters, like, *parameters, glob]
 
     def as_postgresql(self: Any, compiler: Any, connection: Any) -> Any:
+        _require_short(self)
         if not _is_beyond_ascii(self):
             return self.as_sql(compiler, connection)
         column, parameters = self.process_lhs(compiler, connection)
@@ -70,6 +74,16 @@ class _AnyCase:
 
 def _is_beyond_ascii(lookup: Any) -> bool:
     return isinstance(lookup.rhs, str) and not lookup.rhs.isascii() and not lookup.bilateral_transforms
+
+
+def _require_short(lookup: Any) -> None:
+    """Raise EmptyResultSet if the text is longer than any value of the column, so that no row can match.
+
+    The databases refuse a pattern that is too long, and such a refusal would look like a failure of the database.
+    """
+    longest = lookup.lhs.output_field.max_length if isinstance(lookup.lhs, Col) else None
+    if longest is not None and isinstance(lookup.rhs, str) and len(lookup.rhs) > longest:
+        raise EmptyResultSet
 
 
 @Field.register_lookup
