@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from requests_app.doors.web import keeping
 from requests_app.doors.web._secrets import all_forms, is_marked
+from requests_app.identity.factors import seal
 from requests_app.models import Ticket, TicketComment
 from tests.admin.test_doors import addresses
 from tests.cast import PASSWORD, Cast
@@ -158,6 +161,27 @@ def test_the_page_that_sends_a_stored_form_links_to_the_page_with_the_form(
     back = f"{reverse('web:not_sent')}?page={page}"
     assert (f'action="{comment_on(ticket)}"' in shown, f'href="{back}"' in shown) == (True, True)
     assert SENTENCE in client.get(back, follow=True).content.decode()
+
+
+def test_a_form_that_was_stored_before_an_upgrade_is_shown_too(
+    cast: Cast, ticket: Ticket, monkeypatch: pytest.MonkeyPatch, travel: Traveller
+) -> None:
+    """Earlier releases stored no page with it."""
+    travel.freeze()
+    client = signed_in(cast, "ada")
+    client.get("/")
+    travel.by(minutes=16)
+    with monkeypatch.context() as former:
+        former.setattr(keeping.factors, "seal", lambda text: seal(_without_page(text)))
+        client.post(comment_on(ticket), {"note": "Since noon."})
+    sign_in(cast.ada, PASSWORD, client=client, to=reverse("web:resume"))
+    shown = client.get(reverse("web:resume"))
+    assert shown.status_code == 200
+    assert f'href="{reverse("web:not_sent")}?page={comment_on(ticket)}"' in shown.content.decode()
+
+
+def _without_page(stored: str) -> str:
+    return json.dumps({name: value for name, value in json.loads(stored).items() if name != "page"})
 
 
 def test_an_idle_session_with_a_file_in_its_form_leads_back_to_the_form_too(cast: Cast, travel: Traveller) -> None:

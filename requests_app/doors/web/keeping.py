@@ -50,7 +50,9 @@ def resume(request: HttpRequest) -> HttpResponse:
     outcome.current().token = next((value for name, value in stored["fields"] if name == FIELD), "")
     stored["fields"] = [(name, value) for name, value in stored["fields"] if name != FIELD]
     context = {"now": instant(request), "fields": stored["fields"], "action": stored["to"]}
-    context |= {"shown": sentences_in(stored["fields"]), "page": signed_out.address_after_sign_in(stored["page"])}
+    # A form that was stored before an upgrade can lack the page.
+    page = signed_out.address_after_sign_in(stored.get("page", stored["to"]))
+    context |= {"shown": sentences_in(stored["fields"]), "page": page}
     response = render(request, "security/resume.html", context)
     patch_cache_control(response, no_store=True, private=True)
     return response
