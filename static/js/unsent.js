@@ -26,7 +26,12 @@ function read() {
   }
 }
 
+let end;
+
 function write(sent) {
+  // A page can stay open for hours.
+  clearTimeout(end);
+  if (sent) end = setTimeout(() => write(null), sent.at + STORED_FOR - Date.now());
   // Without storage, for example in a private window of some browsers, the person must enter the text again.
   try {
     if (sent) sessionStorage.setItem(KEY, JSON.stringify(sent));
@@ -77,13 +82,13 @@ if (remaining <= 0) write(null);
 else if (document.querySelector("[data-unsent]")) {
   // The server says on this page that it has refused the form.
   write({ ...sent, isUnsent: true });
-  setTimeout(() => write(null), remaining);
-} else if (person && (sent.person !== person || !sent.isUnsent)) write(null);
-else if (person) {
+} else if (!person) write(sent);
+else if (sent.person !== person || !sent.isUnsent) write(null);
+else {
   const found = formsOf(sent.path);
   const form = found[sent.place] ?? found[0];
   if (form && [...form.elements].some(isTyped)) {
     fillIn(form, sent.fields);
     write(null);
-  }
+  } else write(sent);
 }

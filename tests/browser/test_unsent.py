@@ -76,6 +76,22 @@ def test_another_person_in_the_same_tab_does_not_get_the_text(visit: Visit) -> N
     assert stored_in(page) is None
 
 
+def test_the_text_is_gone_after_half_an_hour_whatever_page_the_tab_shows(visit: Visit) -> None:
+    """The page of a refusal, for example, does not know who is signed in, and may not say that the form was refused."""
+    ada = visit("ada.keller")
+    page = ada.page
+    page.context.clear_cookies()
+    page.clock.install()
+    page.goto(f"{ada.base}/accounts/login/")
+    sent = "{person: 'x', path: '/', place: 0, fields: [['note', 'Text']], at: Date.now(), isUnsent: false}"
+    page.evaluate(f"sessionStorage.setItem('lockbox-unsent-form', JSON.stringify({sent}))")
+    page.reload()
+    page.clock.fast_forward("29:00")
+    assert stored_in(page)["fields"] == [["note", "Text"]]
+    page.clock.fast_forward("02:00")
+    assert stored_in(page) is None
+
+
 def test_the_text_is_there_after_a_sign_in_in_another_tab(visit: Visit) -> None:
     """The sign-in changes the token of all forms, so the form is refused."""
     ada, path = visit("ada.keller"), f"/tickets/{waiting().ticket_id}/"
