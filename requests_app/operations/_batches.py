@@ -210,7 +210,11 @@ class _Sweep:
     def _pass_over(self, keys: Iterable[UUID], failure: Exception) -> None:
         for key in keys:
             self.passed_over.add(key)
-            logger.error("sweep.passed_over", access_request=str(key), error=_kind(failure))
+            if _is_held(failure):
+                # Probably another sweep ends it now. It is no fault of the row.
+                logger.info("sweep.held", access_request=str(key))
+            else:
+                logger.error("sweep.passed_over", access_request=str(key), error=_kind(failure))
 
 
 def _require_store(failure: Exception) -> None:
