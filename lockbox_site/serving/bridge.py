@@ -527,6 +527,9 @@ def _before_stop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> No
 
     def stop(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(act)
+        if not loop.is_running():
+            # The loop of libuv forgets a signal that comes before it runs, while the web server starts.
+            loop.call_soon_threadsafe(signal.raise_signal, number)
         noted(number, frame)
 
     signal.signal(signal.SIGTERM, stop)

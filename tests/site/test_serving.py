@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -1146,6 +1146,24 @@ def test_the_web_servers_signal_ends_the_streams_first() -> None:
 
     uvloop.run(main())
     assert done == ["ours", "the web server's own handler"]
+
+
+def test_a_signal_that_comes_while_the_web_server_starts_stops_it_too() -> None:
+    """The loop of libuv hears only of signals that come while it runs."""
+    done: list[str] = []
+    with closing(uvloop.new_event_loop()) as loop:
+
+        def end() -> None:
+            done.append("the web server's own handler")
+            loop.stop()
+
+        loop.add_signal_handler(signal.SIGTERM, end)
+        bridge._before_stop(loop, lambda: done.append("ours"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(5, loop.stop)
+        loop.run_forever()
+        loop.remove_signal_handler(signal.SIGTERM)
+    assert [*dict.fromkeys(done)] == ["ours", "the web server's own handler"]
 
 
 def test_a_failing_poll_is_answered_as_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
