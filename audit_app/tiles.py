@@ -160,7 +160,7 @@ def _root_of_subtree(hashes: bytes) -> bytes:
     """Return the root over these hashes, whose number must be a power of two.
 
     Nearly all proofs of a tree need the roots at its right edge, and of its largest parts. A root depends on these
-    hashes alone, so none is outdated. The results need at most 3 MB.
+    hashes alone, so none is outdated. The largest key has 4 KiB, so this needs 9 MB at most, and mostly 3 MB.
     """
     return tree.root_of_subtree(_parts(hashes))
 
