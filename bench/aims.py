@@ -107,6 +107,16 @@ def no_worse(names: tuple[str, ...], limit: float) -> Judge:
     return judge
 
 
+def in_smallest(judge: Judge) -> Judge:
+    """Judge the results in the world with the fewest grants. `no_worse` compares the larger ones with it."""
+
+    def judged(results: list[Figures]) -> Verdict | None:
+        smallest = min(map(_size, results), default=0)
+        return judge([figures for figures in results if _size(figures) == smallest])
+
+    return judged
+
+
 def _size(figures: Figures) -> int:
     """Return the number of grants at the end of the name."""
     return int(figures["name"].rpartition(", ")[2].split()[0].replace(",", "")) if "," in figures["name"] else 0
@@ -128,10 +138,11 @@ _PG, _LITE = ("postgresql",), ("sqlite",)
 _ACCESS, _ONE = "access, 1", "access, one tenant"
 AIMS = (
     Aim("advice, 32 connections", "285–515 a second", "the rate of Cerbos in the same run", "decisions",
-        of_peer("advice", 1), _PG),
+        in_smallest(of_peer("advice", 1)), _PG),
     Aim("access with its committed entry", "254–363 a second; 380–550 ms", "0.6 of the rate of Cerbos; p99 ≤ 40 ms",
-        "decisions", both(of_peer(_ACCESS, 0.6), at_most(_ACCESS, "p99", 40)), _PG),
-    Aim("access, one tenant", "178–277 a second", "1,500 a second", "decisions", at_least(_ONE, 1500), _PG),
+        "decisions", in_smallest(both(of_peer(_ACCESS, 0.6), at_most(_ACCESS, "p99", 40))), _PG),
+    Aim("access, one tenant", "178–277 a second", "1,500 a second", "decisions",
+        in_smallest(at_least(_ONE, 1500)), _PG),
     Aim("the same with many more grants", "", "1.5 times at most, with 10,000,000", "decisions",
         no_worse(("advice", _ACCESS, _ONE), 1.5)),
     Aim("advice, SQLite", "227 a second; 376 ms", "2,500 a second; p99 ≤ 100 ms; none over 1 s", "decisions",

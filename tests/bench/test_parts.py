@@ -151,10 +151,9 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
         ]
         report(tmp_path, "postgresql", "decisions", *results, world=size)
     found = {what: cells[2:4] for what, cells in rows(tmp_path, ("decisions", "postgresql")).items()}
-    assert found["advice, 32 connections"] == ["4,000–5,000 a second: 1.00 of it (PostgreSQL)", "yes"]
-    assert found["access with its committed entry"] == [
-        "2,400–2,500 a second: 0.50–0.60 of it; 30.0 ms (PostgreSQL)", "no",
-    ]  # fmt: skip
+    # The aims are for the smallest world, and the next line says how much slower the larger one is.
+    assert found["advice, 32 connections"] == ["4,000 a second: 1.00 of it (PostgreSQL)", "yes"]
+    assert found["access with its committed entry"] == ["2,400 a second: 0.60 of it; 30.0 ms (PostgreSQL)", "yes"]
     assert found["the same with many more grants"] == ["0.80–0.96 times, with 1,000,000 (PostgreSQL)", "yes"]
     assert found["access, one tenant"] == ["not measured (PostgreSQL)", "no"]
 
