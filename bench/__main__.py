@@ -6,6 +6,7 @@ Each part runs in a process of its own, and in a world of its own. At the end, a
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -175,6 +176,9 @@ def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
 def _set_up() -> None:
     import django
 
+    from lockbox_site import starting
+
+    starting.collect_rarely()
     django.setup()
     from django.core.management import call_command
     from django.test.utils import setup_test_environment
@@ -202,6 +206,8 @@ def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict
     from bench import measure, parts
 
     _collect_static(_place(arguments) / _COLLECTED)
+    # As in the web server: a collection of garbage visits nothing that was loaded before the first request.
+    gc.freeze()
     others = measure.Others()
     with _progress() as bar:
         found, notes = PARTS[name].run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))
