@@ -44,6 +44,8 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def use_bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, *, prefix: str = "") -> None:
     monkeypatch.setattr(settings, "LOG_HEADS", f"s3://{object_store.BUCKET}/{prefix}")
+    # An earlier test may have had a store at the same port.
+    monkeypatch.setattr(head_bucket, "_tested", set())
     for name, value in object_store.settings_of(endpoint).items():
         monkeypatch.setattr(settings, name, value)
 
