@@ -18,7 +18,7 @@ from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 
-#: What is looked for, and whether it is a part of the name "Łódź *50 % [Süd]_Straße Σίσυφος".
+#: What is searched for, and whether it is a part of the name "Łódź *50 % [Süd]_Straße Σίσυφος".
 NAME = "Łódź *50 % [Süd]_Straße Σίσυφος"
 PARTS = {
     **dict.fromkeys(
