@@ -38,6 +38,7 @@ class Aim:
 _OVER = "pages over it"
 #: Units of figures without a fraction.
 _WHOLE = ("KB", "MB", "statements", _OVER)
+_SIZE = re.compile(r"([0-9,]+) (?:grants|entries)$")
 
 
 # --- How a figure is judged ---------------------------------------------------------------------------------------
@@ -117,9 +118,20 @@ def in_smallest(judge: Judge) -> Judge:
     return judged
 
 
+def in_largest(judge: Judge) -> Judge:
+    """Judge the results of the longest log."""
+
+    def judged(results: list[Figures]) -> Verdict | None:
+        largest = max(map(_size, results), default=0)
+        return judge([figures for figures in results if _size(figures) == largest])
+
+    return judged
+
+
 def _size(figures: Figures) -> int:
-    """Return the number of grants at the end of the name."""
-    return int(figures["name"].rpartition(", ")[2].split()[0].replace(",", "")) if "," in figures["name"] else 0
+    """Return the number of grants or entries at the end of the name."""
+    found = _SIZE.search(figures["name"])
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def both(*judges: Judge) -> Judge:
@@ -176,9 +188,10 @@ AIMS = (
         both(at_least("entry appended alone", 2000), at_least("batch of", 25_000)), _PG),
     Aim("proof in a tree of {proven}", "1.5 ms", "1 ms", "proof", at_most("inclusion proof", "median", 1)),
     Aim("evidence of {entries} entries", "74–84 s; 126 MB", "30 s for 1,000,000; 126 MB", "evidence",
-        both(at_most("evidence written", "wall", 30, "s"), at_most("evidence written", "peak", 126, "MB", per=1e6))),
+        in_largest(both(at_most("evidence written", "wall", 30, "s"),
+                        at_most("evidence written", "peak", 126, "MB", per=1e6)))),
     Aim("`lockbox_verify.py` on it", "10.4 s", "6 s for 1,000,000", "evidence",
-        at_most("evidence verified", "wall", 6, "s")),
+        in_largest(at_most("evidence verified", "wall", 6, "s"))),
     Aim("the server's own check", "34.8 s", "12 s for 1,000,000", "evidence",
         at_most("1,000 entries verified by", "wall", 12, "s")),
     Aim("second `bin/run`", "6.3 s", "3 s", "rest", at_most("second start", "wall", 3, "s")),

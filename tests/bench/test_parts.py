@@ -158,6 +158,16 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
     assert found["access, one tenant"] == ["not measured (PostgreSQL)", "no"]
 
 
+def test_evidence_is_judged_by_the_longest_log(tmp_path: Path) -> None:
+    results = [
+        {"name": f"evidence written, with timelines: {count} entries", "wall": wall, "peak": peak}
+        for count, wall, peak in (("1,000,000", 40, 120e6), ("20,000", 3, 130e6))
+    ]
+    report(tmp_path, "sqlite", "evidence", *results)
+    found = rows(tmp_path, ("evidence", "sqlite"))
+    assert found["evidence of 0 entries"][2:4] == ["40.0 s; 120 MB (SQLite)", "no"]
+
+
 @pytest.mark.parametrize(("part", "left"), [([], []), (["log", "acts"], ["log-search world.json"])])
 def test_a_run_of_some_parts_leaves_the_reports_of_the_others(tmp_path: Path, part: list[str], left: list[str]) -> None:
     for name in ("log", "log-search", "acts"):
