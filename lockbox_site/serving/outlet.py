@@ -20,7 +20,7 @@ LEAST_RATE = 4 * 1024
 #: How many seconds a client has for the rest of an answer that has failed.
 TAKES_THE_REST = 2.0
 #: The seconds between two questions to the kernel: short for a fast reader, long for a slow one.
-SOON, SELDOM = 0.001, 0.2
+SOON, SELDOM = 0.001, 0.5
 
 
 class TooSlow(Exception):
@@ -45,6 +45,9 @@ class Outlet:
         self._before = line.acknowledged() + line.waiting() if line else 0
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
         self._rest = SOON
+        self._waiter: asyncio.Future[None] | None = None
+        if ending is not None:
+            ending.add_done_callback(self._wake)
 
     async def send(self, data: bytes) -> None:
         """Send all data, as fast as the client reads. Raise TooSlow or Ended, or an error if the client has gone."""
@@ -60,6 +63,8 @@ class Outlet:
     def end(self) -> None:
         """End the answer. The web server sends the end when nothing refers to the transport any more."""
         self._transport = None
+        if self._ending is not None:
+            self._ending.remove_done_callback(self._wake)
 
     async def abort(self, *, at_once: bool) -> None:
         """Break the connection, because the web server would otherwise end the answer as if it were complete.
@@ -107,10 +112,23 @@ class Outlet:
         return min(max(SOON, self._rest * wanted / read), SELDOM)
 
     async def _pause(self, seconds: float) -> None:
-        if self._ending is None:
-            await asyncio.sleep(seconds)
-        else:
-            await asyncio.wait({self._ending}, timeout=seconds)
+        """Wait so long, or until the stream must end.
+
+        `asyncio.wait` would take three times as long, and hundreds of readers pause several times a second.
+        """
+        if self._ending is not None and self._ending.done():
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+
+    def _wake(self, _ending: object = None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _require_not_ended(self) -> None:
         if self._ending is not None and self._ending.done():

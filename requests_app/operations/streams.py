@@ -73,14 +73,20 @@ class Watched:
     def require_open(self) -> None:
         """Raise WindowClosed if the window has ended.
 
-        In that case, also write the entry about it, if it is not written yet.
+        In that case, also write the entry about it, if it is not written yet. The database is asked unless the thread
+        that checks all streams has asked about this window within RECHECK_SECONDS, and it was open.
         """
         present, is_live = clock.monotonic(), True
         if present - self._checked >= RECHECK_SECONDS:
-            is_live, self._checked = bool(live([self.grant_id])), present
+            is_live = bool(live([self.grant_id]))
+            self.was_asked(present)
         self.look(is_live=is_live)
         if self.is_cut:
             raise WindowClosed
+
+    def was_asked(self, asked_at: float) -> None:
+        """Remember that the database was asked about this window at this time of the monotonic clock."""
+        self._checked = max(self._checked, asked_at)
 
     def look(self, *, is_live: bool) -> None:
         """Cut the stream off if its window is not live, or if its planned end has passed on the monotonic clock.
@@ -181,10 +187,13 @@ def cut_ended() -> bool:
         streams = list(_open)
     if not streams:
         return False
+    asked_at = clock.monotonic()
     still = live({stream.grant_id for stream in streams})
     for stream in streams:
         if stream.cut(is_live=stream.grant_id in still):
             _unnoted.set()
+        else:
+            stream.was_asked(asked_at)
         _forget(stream)
     return True
 

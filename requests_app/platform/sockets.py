@@ -19,6 +19,7 @@ import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 #: The most bytes that the kernel may hold for one connection. Linux doubles this number for its own use.
 SEND_BUFFER = 64 * 1024
@@ -26,6 +27,7 @@ SEND_BUFFER = 64 * 1024
 STALLED_SECONDS = 60
 #: The position of `tcpi_bytes_acked` in Linux's `struct tcp_info` (4.1 and later), and the length up to its end.
 _ACKED_AT, _INFO_LENGTH = 120, 128
+_ACKED = struct.Struct("Q")
 
 
 def narrow(port: int) -> None:
@@ -58,8 +60,10 @@ class Line:
     that the descriptor still belongs to this client.
     """
 
-    def __init__(self, number: int, peer: tuple[str, int]) -> None:
-        self._number, self._peer = number, peer
+    def __init__(self, number: int, family: int, peer: Any) -> None:
+        self._number, self._family = number, family
+        #: As the kernel reports it.
+        self._peer = peer
 
     @classmethod
     def of(cls, client: str) -> Line | None:
@@ -71,7 +75,9 @@ class Line:
             return None
         with suppress(OSError), _borrowed(number) as connection:
             connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
-            return cls(number, peer)
+            # The number may belong to another connection since it was looked up.
+            if _peer_of(connection) == peer:
+                return cls(number, connection.family, connection.getpeername())
         return None
 
     def acknowledged(self) -> int:
@@ -79,11 +85,23 @@ class Line:
 
         Raise Gone if the client disconnected.
         """
-        with self._connected() as connection:
+        # Each of hundreds of downloads asks several times a second. So this has no context managers, and with the
+        # family, Python does not ask the kernel what kind of socket this is.
+        connection = None
+        try:
+            connection = socket.socket(self._family, socket.SOCK_STREAM, 0, self._number)
+            if connection.getpeername() != self._peer:
+                raise Gone
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
+        except OSError as error:
+            raise Gone from error
+        finally:
+            # Without this, the descriptor would be closed together with the socket object.
+            if connection is not None:
+                connection.detach()
         if len(info) < _INFO_LENGTH:
             raise Gone
-        return int(struct.unpack_from("Q", info, _ACKED_AT)[0])
+        return int(_ACKED.unpack_from(info, _ACKED_AT)[0])
 
     def waiting(self) -> int:
         """Return how many bytes the kernel still holds for the client. Raise Gone if the client disconnected."""
@@ -99,7 +117,7 @@ class Line:
     def _connected(self) -> Iterator[socket.socket]:
         try:
             with _borrowed(self._number) as connection:
-                if _peer_of(connection) != self._peer:
+                if connection.getpeername() != self._peer:
                     raise Gone
                 yield connection
         except OSError as error:

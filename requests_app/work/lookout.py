@@ -26,8 +26,9 @@ from requests_app.platform.database import bounds
 from requests_app.platform.outages import Outage
 from requests_app.work import polls, readers
 
-#: Without a commit on this host, it looks again after this many seconds.
-LOOK_SECONDS = 0.25
+#: Without a commit on this host, it looks again after this many seconds. With the time of the questions, this is less
+#: than `streams.RECHECK_SECONDS`. So the next piece of a download needs no question of its own.
+LOOK_SECONDS = 0.2
 #: After a round that a commit has caused, the thread rests for this many times as long as it has worked. So many
 #: commits can't occupy the database with looks.
 REST_FACTOR = 2

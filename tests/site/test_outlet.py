@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lockbox_site.serving.outlet import PIECE, WINDOW, Outlet
+from lockbox_site.serving import outlet
+from lockbox_site.serving.outlet import PIECE, WINDOW, Ended, Outlet
 
 
 class Reader:
@@ -52,7 +53,7 @@ def test_the_kernel_is_rarely_asked_about_a_slow_reader() -> None:
     # What the client has not read yet fits into the window.
     ideal = (64 * PIECE - WINDOW) / (8 * 1024) * 0.5
     assert ideal <= reader.now < ideal * 1.1
-    assert reader.asked < 8 * reader.now
+    assert reader.asked < 4 * reader.now
 
 
 @pytest.mark.parametrize("rate", [50_000, 1_000_000, 20_000_000])
@@ -69,3 +70,26 @@ def test_a_reader_is_fast_at_once_after_a_rest() -> None:
 
     reader = sent_to(Resting(1, every=1), 640)
     assert 3 <= reader.now < 3 + 640 * PIECE / 20_000_000 + 0.5
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_end_of_a_stream_does_not_wait_for_the_next_question(
+    monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """A client reads nothing, and the stream must end before the wait or during it."""
+    monkeypatch.setattr(outlet, "SOON", 3600)
+
+    async def send() -> None:
+        loop, reader = asyncio.get_running_loop(), Reader(0, every=1)
+        ending: asyncio.Future[None] = loop.create_future()
+        out: Any = Outlet(reader, reader, is_framed=False, ending=ending)  # type: ignore[arg-type]
+        for _ in range(WINDOW // PIECE):
+            await out.send(bytes(PIECE))
+        waits = asyncio.ensure_future(out.room())
+        if is_late:
+            await asyncio.sleep(0)
+        ending.set_result(None)
+        with pytest.raises(Ended):
+            await waits
+
+    asyncio.run(asyncio.wait_for(send(), 30))

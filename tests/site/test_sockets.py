@@ -195,7 +195,7 @@ def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str
         stranger = socket.create_connection(listener.getsockname())
         with stranger, listener.accept()[0] as served:
             for number in (*others.values(), closed, listener.fileno(), served.fileno()):
-                line = sockets.Line(number, ("127.0.0.1", 9))
+                line = sockets.Line(number, socket.AF_INET, ("127.0.0.1", 9))
                 line.hang_up()
                 for ask in (line.acknowledged, line.waiting):
                     with pytest.raises(sockets.Gone):

@@ -220,6 +220,29 @@ def test_many_streams_are_cut_in_two_statements_and_noted_afterwards(cast: Cast)
     assert streams.cut_ended() is False
 
 
+def test_a_piece_of_a_download_asks_nothing_if_all_streams_have_just_been_checked(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant, present = cast.opened(), 100.0
+    monkeypatch.setattr(streams.clock, "monotonic", lambda: present)
+    with streams.watched(grant.pk, ends=1e12, note=lambda: None) as stream:
+        assert streams.cut_ended()
+        for later, statements in ((0.24, 0), (0.26, 1), (0.4, 0)):
+            present = 100.0 + later
+            with CaptureQueriesContext(connection) as asked:
+                stream.require_open()
+            assert len([each for each in asked if "requests_app_grant" in each["sql"]]) == statements
+        # A question that was asked before the last one, and answered after it, says nothing new.
+        stream.was_asked(100.0)
+        with CaptureQueriesContext(connection) as asked:
+            stream.require_open()
+        assert not asked.captured_queries
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        present = 101.0
+        with pytest.raises(streams.WindowClosed):
+            stream.require_open()
+
+
 # --- The feed of the guards --------------------------------------------------------------------------------------
 
 
