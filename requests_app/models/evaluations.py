@@ -245,36 +245,36 @@ _ONE_ACCOUNT, _ACCOUNTS = "= %s", "IN (SELECT own.id FROM requests_app_person ow
 
 
 def _one_by_one(queries: Sequence[EvaluationQuery], *, hold: bool) -> list[Found]:
-    """Read with two or three small statements for each question, because SQLite runs in this process."""
-    heads: dict[UUID, ChainHead] = {}
-    found = []
-    for query in queries:
-        row = _Row(query)
-        head = None
-        log = query.log or row.tenant
-        if hold and log is not None:
-            if log not in heads:
-                heads[log] = recorder.turn(log)[0]
-            head = heads[log]
-        found.append(row.found(head))
-    return found
+    """Read with two or three small statements for each question, because SQLite runs in this process.
+
+    All use one cursor: Django needs as long to make one as SQLite needs for a statement.
+    """
+    with connection.cursor() as cursor:
+        rows = [_Row(query, cursor) for query in queries]
+        logs = {log for row in rows if (log := row.log) is not None} if hold else set()
+        heads = recorder.claim(logs)[0] if logs else {}
+        return [row.found(None if row.log is None else heads.get(row.log)) for row in rows]
 
 
 class _Row:
     """The rows of SQLite for one question. SQLite has texts in the place of ids and instants."""
 
-    def __init__(self, query: EvaluationQuery) -> None:
-        self.query = query
+    def __init__(self, query: EvaluationQuery, cursor: Any) -> None:
+        self.query, self._cursor = query, cursor
         (by_id, by_email), (by_key, by_place), (tenant, slug) = query.subject, query.resource, query.tenant
         who = [query.asker.hex, query.token and query.token.hex, by_id and by_id.hex, by_email]
         what = [by_key and by_key.hex, by_place, not tenant and slug is None, query.question.service]
-        [row] = _rows(_FACTS, [*who, *what, tenant and tenant.hex, slug])
+        [row] = self._rows(_FACTS, [*who, *what, tenant and tenant.hex, slug])
         self.asker, self.person, self.resource = row[:8], row[8:13], row[13:19]
         self.ruled_out, self.is_act_as_allowed = row[19:]
         tenant_id = _id(row[13])
         if tenant_id is not None and query.within is not None and tenant_id not in query.within:
             self.resource, tenant_id = (None,) * 6, None
         self.tenant = tenant_id
+
+    @property
+    def log(self) -> UUID | None:
+        return self.query.log or self.tenant
 
     def found(self, head: ChainHead | None) -> Found:
         at = clock.now() if head is None or head.last_at is None else max(clock.now(), head.last_at)
@@ -331,7 +331,7 @@ class _Row:
         text = _WINDOWS.format(account=account, **(named if is_named else {"line": "", "named": "", "is_named": 0}))
         resource = [self.resource[2]] if is_named else []
         sole = self.query.sole and self.query.sole.hex
-        for row in _rows(text, [person, self.resource[0], whose, sole, sole, *resource]):
+        for row in self._rows(text, [person, self.resource[0], whose, sole, sole, *resource]):
             if self._allows(row[3]):
                 yield _window(
                     [
@@ -362,10 +362,10 @@ class _Row:
             return None
         wide_enough = levels.covering(needed)
         account, whose = self._account
-        [(lines,)] = _rows(_COUNT, [self.resource[2], _FEW + 1])
+        [(lines,)] = self._rows(_COUNT, [self.resource[2], _FEW + 1])
         walk = _LINES_FIRST if lines <= _FEW else _WINDOWS_FIRST
         text = _CLOSED.format(walk=walk, account=account, levels=", ".join(["%s"] * len(wide_enough)))
-        for grant, request, closed_at, reason, name in _rows(
+        for grant, request, closed_at, reason, name in self._rows(
             text, [self.resource[0], whose, self.resource[2], *wide_enough]
         ):
             return Ended(
@@ -377,12 +377,13 @@ class _Row:
             )
         return None
 
+    def _rows(self, text: str, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """Yield the rows of a statement one by one: SQLite finds a row only when it is fetched.
 
-def _rows(text: str, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a statement one by one: SQLite finds a row only when it is fetched."""
-    with connection.cursor() as cursor:
-        cursor.execute(text, values)
-        while (row := cursor.fetchone()) is not None:
+        The next statement ends it.
+        """
+        self._cursor.execute(text, values)
+        while (row := self._cursor.fetchone()) is not None:
             yield row
 
 
