@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client as Browser
+from django.utils import translation
 
+from lockbox_site import pseudolocale
 from requests_app.domain.acts import ACTS
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import plain, reader
@@ -57,10 +59,22 @@ def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatc
     browser = Browser()
     first = browser.get("/api/v1/openapi.json")
     assert browser.get("/api/").status_code == 200
-    monkeypatch.setattr(reader, "document", lambda: pytest.fail("made anew"))
+    for part in ("document", "groups", "codes", "render_to_string"):
+        monkeypatch.setattr(reader, part, lambda *_: pytest.fail("made anew"))
     again = browser.get("/api/v1/openapi.json")
     assert (again["Content-Type"], again.content is first.content) == ("application/json", True)
     assert browser.get("/api/").status_code == 200
+
+
+def test_the_page_of_the_document_is_made_once_for_each_language() -> None:
+    """The language of the first reader is not that of all others."""
+    pseudolocale.install()
+    found = []
+    for language in ("en", pseudolocale.LANGUAGE, "en"):
+        with translation.override(language):
+            found.append(reader.described(language))
+    assert [">Routes</h2>" in page for page in found] == [True, False, True]
+    assert found[0] is found[2]
 
 
 def test_every_route_is_in_the_document_and_every_path_is_a_route() -> None:

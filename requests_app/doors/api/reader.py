@@ -12,7 +12,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
@@ -116,15 +118,24 @@ class Code:
 
 @require_safe
 def reader(request: HttpRequest) -> HttpResponse:
+    description = described(translation.get_language())
+    context = {"now": clock.now(), "description": description, "base_url": settings.BASE_URL}
+    return render(request, "api/reader.html", context)
+
+
+@lru_cache
+def described(_language: str | None) -> SafeString:
+    """Return the part of the page that is the same for all readers. The cache has one result for each language.
+
+    It has nearly 500 kB. To make it takes ten times as long as the rest of the page.
+    """
     context = {
-        "now": clock.now(),
-        "groups": groups(translation.get_language()),
+        "groups": groups(),
         "codes": codes(),
         "everywhere": [(status, WORDS[int(status)].replace("`", "")) for status in EVERYWHERE],
         "scopes": [(str(scope), LABELS[scope]) for scope in Scope],
-        "base_url": settings.BASE_URL,
     }
-    return render(request, "api/reader.html", context)
+    return render_to_string("api/_description.html", context)
 
 
 #: The library loads its own classes at their first use. If two threads do so at the same time, both fail.
@@ -151,9 +162,8 @@ def as_json() -> bytes:
     return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
 
 
-@lru_cache
-def groups(_language: str | None) -> list[Group]:
-    """Return the routes in one group for each tag. The cache has one result for each language."""
+def groups() -> list[Group]:
+    """Return the routes in one group for each tag."""
     found: dict[str, list[Route]] = {}
     schema = document()
     for path, item in schema["paths"].items():
