@@ -14,7 +14,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.db import connections, models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from requests_app.domain.actors import Actor, Side
@@ -77,6 +77,18 @@ class ScopedQuerySet(models.QuerySet[Any]):
         if scope is None or connections[self.db].vendor != "sqlite":
             return self.visible_to(actor)
         return self.alias(of=without_index(scope[0])).filter(of__in=scope[1])
+
+    def listed_for(self, actor: Actor, *, few: models.QuerySet[Any, Any] | None) -> Self:
+        """Return the rows that the actor can see, for a list. With `few`, return only rows with these keys."""
+        return self.visible_in_order(actor) if few is None else self.visible_in_parts(actor).filter(pk__in=few)
+
+    def with_state_alone(self) -> Self:
+        """Return the rows with their state as `state_alone`, for a condition in a list that an index has in its order.
+
+        With a condition on `state` itself, SQLite would read and sort all rows.
+        """
+        is_sqlite = connections[self.db].vendor == "sqlite"
+        return self.alias(state_alone=without_index("state") if is_sqlite else F("state"))
 
     def of_visible(self, actor: Actor, pks: Iterable[UUID], column: str) -> dict[UUID, Any]:
         """Return the values of this column for those of the rows with these ids that the actor can see.

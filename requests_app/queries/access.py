@@ -14,6 +14,7 @@ from django.db.models import (
     Exists,
     Prefetch,
     Q,
+    QuerySet,
     Sum,
     TextField,
     UUIDField,
@@ -133,9 +134,12 @@ def access_requests(actor: Actor) -> Any:
     return rows.prefetch_related(Prefetch("scope", AccessRequestResource.objects.select_related("resource")))
 
 
-def listed(actor: Actor) -> Any:
-    """Return all access requests that the actor may see, with only the columns that one line of the API has."""
-    rows = AccessRequest.objects.visible_in_order(actor).only(*_IN_LINE)
+def listed(actor: Actor, *, few: QuerySet[Any, Any] | None = None) -> Any:
+    """Return all access requests that the actor may see, with only the columns that one line of the API has.
+
+    `few` has the only keys.
+    """
+    rows = AccessRequest.objects.listed_for(actor, few=few).only(*_IN_LINE)
     return rows.select_related("tenant", "service", "ticket", "requested_by", "grant")
 
 
@@ -160,15 +164,23 @@ _SCOPE_OF_LINES = CompiledIn(
 
 def in_state(rows: Any, state: State, *, at: datetime) -> Any:
     """Filter the access requests that are in this state at an instant, even if no sweep has stored the state yet."""
+    rows = rows.with_state_alone()
     if state in PENDING:
-        return rows.filter(state=state, decide_by__gt=at)
+        return rows.filter(state_alone=state, decide_by__gt=at)
     if state is State.EXPIRED:
-        return rows.filter(Q(state=state) | Q(state__in=sorted(PENDING), decide_by__lte=at))
+        return rows.filter(Q(state_alone=state) | Q(state_alone__in=sorted(PENDING), decide_by__lte=at))
     if state is State.OPEN:
-        return rows.filter(state=state, grant__closes_at__gt=at)
+        return rows.filter(state_alone=state, grant__closes_at__gt=at)
     if state is State.CLOSED:
-        return rows.filter(Q(state=state) | Q(state=State.OPEN, grant__closes_at__lte=at))
-    return rows.filter(state=state)
+        return rows.filter(Q(state_alone=state) | Q(state_alone=State.OPEN, grant__closes_at__lte=at))
+    return rows.filter(state_alone=state)
+
+
+def stored_states(state: State) -> frozenset[State]:
+    """Return the states in which an access request can be stored that is in this state."""
+    if state is State.EXPIRED:
+        return PENDING | {state}
+    return frozenset({State.OPEN, state}) if state is State.CLOSED else frozenset({state})
 
 
 def engineer_named(who: str) -> Person | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -18,6 +18,8 @@ from requests_app.models import Service
 _PARTS = 400
 #: With a limit below six, SQLite sorts all rows, and does not follow the index.
 FEWEST = 10
+#: Up to this number, rows in one state are found by the state, and sorted.
+FEW = 5_000
 
 
 class Parts(NamedTuple):
@@ -34,27 +36,50 @@ class Parts(NamedTuple):
     has_all_queues: bool = False
 
 
-def merged(rows: Any, parts: Parts, *, actor: Actor) -> Any:
-    """Return rows that the actor can see, so that a page of them is read with the indexes of its parts."""
+def merged(rows: Any, parts: Parts, *, actor: Actor, states: Collection[str] = ()) -> Any:
+    """Return rows that the actor can see, so that a page of them is read with the indexes of its parts.
+
+    `states` are the stored states of the rows, if only some are wanted. The parts for other states are not read.
+    """
     of_all, of_each = list(parts.values_of_all), parts.values
+    if parts.column == "state" and states:
+        of_each = [value for value in of_each if value in states]
     if parts.has_all_queues and actor.side is Side.PROVIDER:
         of_all, of_each = [*of_all, *of_each], ()
-    place, places = rows.scope_of(actor) or ("service_id", Service.objects.order_by("pk").values_list("pk", flat=True))
+    place, places = _places(rows, actor)
     found = [rows.filter(**{parts.column: value}) for value in of_all]
     if of_each:
         found += [rows.filter(**{place: each, parts.column: value}) for each in places for value in of_each]
     return Merged(rows, found) if 0 < len(found) <= _PARTS else rows
 
 
-def in_order(rows: Any, *, actor: Actor) -> Any:
+def _places(rows: Any, actor: Actor) -> tuple[str, Iterable[UUID]]:
+    """Return the column with which an index begins, and its values: the tenants or the services that the actor sees."""
+    return rows.scope_of(actor) or ("service_id", Service.objects.order_by("pk").values_list("pk", flat=True))
+
+
+def few(rows: Any, *, actor: Actor, states: Collection[str]) -> Any:
+    """Return the keys of the rows in these stored states if there are few, as a query. Otherwise, return None.
+
+    No index has the states in the order of a list, and SQLite does not know how many rows are in them. So a few rows
+    are found by their states, and sorted. Of many, the first ones are not far from the beginning of the order.
+    """
+    if connections[rows.db].vendor != "sqlite":
+        return None
+    place, places = _places(rows, actor)
+    found = rows.filter(**{f"{place}__in": list(places)}, state__in=sorted(states)).order_by().values("pk")[: FEW + 1]
+    return found if found.count() <= FEW else None
+
+
+def in_order(rows: Any, *, actor: Actor, states: Collection[str] = ()) -> Any:
     """Return rows of a list in an order that an index of all rows has, so that a page of them is read with it.
 
     SQLite would begin with the smallest of the joined tables, and then sort all rows of the list. A customer's rows are
-    found by the index of the tenant, which has the order, too.
+    found by the index of the tenant, which has the order, too, unless they are the `few` in one of these states.
     """
-    if actor.side is not Side.PROVIDER or not isinstance(rows, QuerySet) or not rows.query.select_related:
+    if not isinstance(rows, QuerySet) or not rows.query.select_related or connections[rows.db].vendor != "sqlite":
         return rows
-    return KeysFirst(rows) if connections[rows.db].vendor == "sqlite" else rows
+    return KeysFirst(rows) if states or actor.side is Side.PROVIDER else rows
 
 
 class KeysFirst:

@@ -61,9 +61,9 @@ def asked(row: Ticket, *, actor: Actor) -> Asked:
     return Asked(shown, has_more=len(going_on) > SHOWN or len(others) > SHOWN)
 
 
-def listed(actor: Actor) -> TicketQuerySet:
-    """Return all tickets that this actor may see, each with the people that it names."""
-    return Ticket.objects.visible_in_order(actor).select_related(*LINE)
+def listed(actor: Actor, *, few: QuerySet[Any, Any] | None = None) -> TicketQuerySet:
+    """Return all tickets that this actor may see, each with the people that it names. `few` has the only keys."""
+    return Ticket.objects.listed_for(actor, few=few).select_related(*LINE)
 
 
 def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:

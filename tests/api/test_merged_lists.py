@@ -10,8 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
-from requests_app.domain.states import State, TicketState
+from requests_app.domain import clock
+from requests_app.domain.states import TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, Grant, Ticket
+from requests_app.queries import merging
 from tests.api.test_access_requests import Calling
 from tests.caller import Caller
 from tests.cast import Cast
@@ -172,3 +174,76 @@ def test_sqlite_follows_an_index_of_the_tenant_for_a_customer(calling: Calling, 
     steps = _plan(calling("ada"), f"tickets?order={order}", " LIMIT 3", Ticket._meta.db_table)
     assert f"SEARCH {Ticket._meta.db_table} USING INDEX ticket_by_age (tenant_id=?)" in steps
     assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+
+
+# --- Lists of one state --------------------------------------------------------------------------------------
+
+#: The indexes that find few rows in one state, of a tenant or of a queue, and the tenant's in the order of the list.
+OF_STATES = {
+    "access-requests": ("access_request_by_tenant", "access_request_by_queue", "access_request_by_age"),
+    "tickets": ("ticket_by_tenant", "ticket_by_queue", "ticket_by_age"),
+}
+
+
+def _of_state(cast: Cast, who: str, path: str, state: str) -> list[str]:
+    """Return the ids of the rows in this state, in the order of the list."""
+    if path == "tickets":
+        tickets = Ticket.objects.visible_to(cast.as_(who)).filter(state=state).order_by("-opened_at", "-pk")
+        return [str(row.pk) for row in tickets]
+    rows = AccessRequest.objects.visible_to(cast.as_(who)).order_by("-submitted_at", "-pk")
+    return [str(row.pk) for row in rows if row.state_at(clock.now()) == state]
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("few", [0, merging.FEW])
+@pytest.mark.parametrize("who", ["ada", "priya"])
+def test_a_list_of_one_state_has_each_row_once_and_in_order(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, who: str, few: int
+) -> None:
+    monkeypatch.setattr(merging, "FEW", few)
+    # No sweep has stored the new states of these.
+    AccessRequest.objects.filter(state=State.PENDING_PROVIDER).update(decide_by=clock.now())
+    caller, sizes = calling(who), {}
+    for path, states in (("access-requests", State.values), ("tickets", TicketState.values)):
+        for state in states:
+            wanted = _of_state(cast, who, path, state)
+            assert [pk for page in _pages(caller, f"{path}?state={state}&limit=2") for pk in page] == wanted, state
+            sizes[path, state] = len(wanted)
+    requests = {state for path, state in sizes if path == "access-requests" and sizes[path, state]}
+    assert requests == set(State.values) - {"PENDING_PROVIDER", "PENDING_CUSTOMER"}
+    live = [pk for page in _pages(caller, "tickets?is_live=true&limit=100") for pk in page]
+    ended = [pk for page in _pages(caller, "tickets?is_live=false&limit=100") for pk in page]
+    assert len(live) == sum(sizes["tickets", state] for state in TICKET_LIVE)
+    assert len(ended) == sizes["tickets", "CLOSED"] > 0
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("who", ["ada", "priya", "stella"])
+@pytest.mark.parametrize(("path", "state"), [("access-requests", "CLOSED"), ("tickets", "ASSIGNED")])
+def test_sqlite_finds_few_rows_by_their_state_and_many_in_the_order_of_the_list(
+    calling: Calling, monkeypatch: pytest.MonkeyPatch, who: str, path: str, state: str
+) -> None:
+    """Without statistics, it would sort all rows of the table, or read all to find a few."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has statistics")
+    of_tenant, of_queue, by_age = OF_STATES[path]
+    table = (AccessRequest if path == "access-requests" else Ticket)._meta.db_table
+    steps = _plan(calling(who), f"{path}?state={state}", " LIMIT 3", table)
+    found = f"{of_tenant} (tenant_id=? AND state=?)" if who == "ada" else f"{of_queue} (service_id=? AND state=?)"
+    assert f"SEARCH U0 USING INDEX {found}" in steps, "\n".join(steps)
+    assert not [step for step in steps if step.startswith("SCAN") or "(tenant_id=?)" in step], "\n".join(steps)
+    monkeypatch.setattr(merging, "FEW", 1)
+    steps = _plan(calling(who), f"{path}?state={state}", " LIMIT 3", table)
+    newest = f"SCAN U0 USING INDEX {by_age.replace('by_age', 'newest')}"
+    in_order = f"SEARCH U0 USING INDEX {by_age} (tenant_id=?)" if who == "ada" else newest
+    assert in_order in steps, "\n".join(steps)
+
+
+@pytest.mark.usefixtures("many")
+def test_only_the_parts_of_the_wanted_states_are_read(calling: Calling) -> None:
+    wanted = {"access-requests?order=decide_by&state=CLOSED": 2, "tickets?order=changed_at&state=NEW": 1}
+    for path, parts in wanted.items():
+        with CaptureQueriesContext(connection) as captured:
+            assert calling("ada").get(path).status_code == 200
+        [keys] = [query["sql"] for query in captured.captured_queries if ") parts ORDER BY " in query["sql"]]
+        assert keys.count(" part UNION ALL ") == parts - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -359,7 +360,13 @@ class AccessRequests(ListView):
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:
-        return self.listed(access.listed(self.actor), at=self.token.read_at)
+        rows = access.listed(self.actor, few=self.few(AccessRequest.objects.all()))
+        return self.listed(rows, at=self.token.read_at)
+
+    def stored_states(self) -> Collection[str]:
+        state = self.request.query_params.get("state")
+        # The filter refuses another value later.
+        return access.stored_states(State(state)) if state in State.values else ()
 
     def complete(self, found: list[Any]) -> None:
         access.add_scope(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, cast
@@ -31,7 +31,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
-from requests_app.queries.merging import Parts, in_order, merged
+from requests_app.queries.merging import Parts, few, in_order, merged
 
 
 class TooOften(exceptions.Throttled):
@@ -289,10 +289,11 @@ class ListView(ApiView):
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
         pages = self.pagination_class()
         pages.ordering = self._order()
+        states = self.stored_states()
         if (parts := self.parts_of_order()) is not None:
-            rows = merged(rows, parts, actor=self.actor)
+            rows = merged(rows, parts, actor=self.actor, states=states)
         else:
-            rows = in_order(rows, actor=self.actor)
+            rows = in_order(rows, actor=self.actor, states=states)
         found = pages.paginate_queryset(rows, self.request, view=None)
         self.complete(found)
         return pages.get_paginated_response(
@@ -302,6 +303,16 @@ class ListView(ApiView):
     def parts_of_order(self) -> Parts | None:
         """Return the parts for the wanted order, if no index has it for all rows."""
         return self.parts.get(self._order()[0].lstrip("-"))
+
+    def few(self, rows: Any) -> Any:
+        """Return the keys of the rows in the wanted state if there are few, for a list whose order no index has."""
+        states = self.stored_states()
+        is_needed = states and self.parts_of_order() is None
+        return few(rows, actor=self.actor, states=states) if is_needed else None
+
+    def stored_states(self) -> Collection[str]:
+        """Return the states in which the wanted rows can be stored, or nothing if the query names no state."""
+        return ()
 
     def complete(self, found: list[Any]) -> None:
         """Read what belongs to the rows of a page, for all of them together."""

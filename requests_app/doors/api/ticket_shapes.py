@@ -130,7 +130,7 @@ class AssignIn(Strict):
 class TicketFilter(django_filters.FilterSet):
     tenant = IdFilter(field_name="tenant_id")
     service = IdFilter(field_name="service_id")
-    state = django_filters.ChoiceFilter(choices=TicketState.choices)
+    state = django_filters.ChoiceFilter(choices=TicketState.choices, method="in_state")
     is_live = YesNoFilter(method="live")
     origin = django_filters.ChoiceFilter(choices=Ticket.Origin.choices)
     priority = django_filters.ChoiceFilter(choices=Ticket.Priority.choices)
@@ -145,9 +145,12 @@ class TicketFilter(django_filters.FilterSet):
     opened_before = InstantFilter(field_name="opened_at", lookup_expr="lt")
     changed_since = InstantFilter(field_name="changed_at", lookup_expr="gte")
 
+    def in_state(self, rows: Any, _name: str, value: str) -> Any:
+        return rows.with_state_alone().filter(state_alone=value)
+
     def live(self, rows: Any, _name: str, value: bool) -> Any:
-        live = sorted(TICKET_LIVE)
-        return rows.filter(state__in=live) if value else rows.exclude(state__in=live)
+        rows, live = rows.with_state_alone(), sorted(TICKET_LIVE)
+        return rows.filter(state_alone__in=live) if value else rows.exclude(state_alone__in=live)
 
     def assigned(self, rows: Any, _name: str, value: bool) -> Any:
         return rows.filter(assignee__isnull=not value)

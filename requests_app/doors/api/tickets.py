@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from requests_app.domain import clock
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET, OPEN_TICKET, START_PRACTICE
 from requests_app.domain.scopes import Scope
-from requests_app.domain.states import TicketState
+from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.plain import Shape
@@ -30,7 +31,7 @@ from requests_app.doors.api.ticket_shapes import (
     TicketLine,
     TicketOut,
 )
-from requests_app.models import IdempotencyKey
+from requests_app.models import IdempotencyKey, Ticket
 from requests_app.platform.addresses import absolute
 from requests_app.queries import tenant as tenants
 from requests_app.queries import tickets as queries
@@ -51,9 +52,15 @@ class Tickets(ListView):
     orders = ("-opened_at", "opened_at", "-changed_at", "changed_at")
     parts: ClassVar = {"changed_at": Parts("state", TicketState.values)}
 
+    def stored_states(self) -> Collection[str]:
+        query = self.request.query_params
+        if "state" in query:
+            return (query["state"],)
+        return TICKET_LIVE if query.get("is_live") == "true" else ()
+
     @extend_schema(operation_id="tickets_list", summary="List tickets", tags=_TAGS, responses=TicketLine(many=True))
     def get(self, request: Any) -> Response:
-        return self.listed(queries.listed(self.actor))
+        return self.listed(queries.listed(self.actor, few=self.few(Ticket.objects.all())))
 
     @extend_schema(
         operation_id="tickets_open",
