@@ -200,8 +200,11 @@ def test_no_two_texts_are_made_from_one_query(cast: Cast, monkeypatch: pytest.Mo
 
 def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads share a compiled query, so one thread can call it between two steps of another thread's call."""
-    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
-    mine, theirs = (Plan.objects.create(name=name) for name in ("mine", "theirs"))
+    by_name = CompiledQuery(
+        lambda name: Plan.objects.filter(name=name).values_list("name", flat=True), name=CharField()
+    )
+    for name in ("mine", "theirs"):
+        Plan.objects.create(name=name)
     found: list[Any] = []
 
     def interrupted(shared: Any) -> Any:
@@ -210,7 +213,7 @@ def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch
         return copy(shared)
 
     monkeypatch.setattr(compiled, "copy", interrupted)
-    assert (by_name(name="mine"), found) == ([mine], [theirs])
+    assert (by_name(name="mine"), found) == (["mine"], ["theirs"])
 
 
 @pytest.mark.parametrize(
@@ -235,6 +238,31 @@ def test_the_results_are_those_of_django(cast: Cast, kind: Callable[[Any], Any])
             assert found.get_deferred_fields() == expected.get_deferred_fields()
             assert found.__dict__.keys() == expected.__dict__.keys()
             assert found._state.fields_cache["plan"].__dict__.keys() == expected.plan.__dict__.keys()
+
+
+def test_rows_that_refer_to_the_same_row_get_the_same_object(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its columns are read once, and so are those of the row to which it refers."""
+    made: list[type] = []
+    from_db = Tenant.from_db.__func__  # type: ignore[attr-defined]
+
+    def noted(model: type[Any], *args: Any, **more: Any) -> Any:
+        made.append(model)
+        return from_db(model, *args, **more)
+
+    query = CompiledQuery(
+        lambda name: Membership.objects.filter(tenant__name=name).select_related("tenant__plan", "person__directory"),
+        name=CharField(),
+    )
+    for model in (Tenant, Plan, Person):
+        monkeypatch.setattr(model, "from_db", classmethod(noted))
+    found = query(name="Contoso")
+    people = {each.person_id for each in found}
+    assert (made.count(Tenant), made.count(Plan), made.count(Person)) == (1, 1, len(people))
+    assert len(found) > 2
+    for row in found:
+        assert row.tenant is found[0].tenant
+        assert (row.tenant_id, row.person_id) == (row.tenant.pk, row.person.pk)
+        assert row.person._state.fields_cache["directory"] is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,10 +16,11 @@ from typing import Any, cast
 from django.db import DatabaseError, connections, router
 from django.db.models import Field, Model, QuerySet, Value
 from django.db.models.expressions import ColPairs
-from django.db.models.query import ModelIterable, ValuesListIterable, get_related_populators
+from django.db.models.query import ModelIterable, RelatedPopulator, ValuesListIterable, get_related_populators
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.transaction import TransactionManagementError
 
+from requests_app.platform.database.compiler import converted_rows
 from requests_app.platform.database.prepared import Prepared, prepared
 
 #: A date or an instant, as Django passes it to SQLite.
@@ -174,9 +175,10 @@ class _Compiled:
             raise ValueError("A compiled query can't contain a time. Use a parameter.")
         # All copies of the compiler have these columns, so the functions that convert values are looked up once.
         self._compiler.converters_in = {}, ()
+        self._columns = [column[0] for column in self._compiler.select[: self._compiler.col_count]]
+        self._converters = self._compiler.get_converters(self._columns)
         # Connections belong to one thread, and this object to all threads.
         self._compiler.connection = None
-        self._columns = [column[0] for column in self._compiler.select[: self._compiler.col_count]]
         self._makes = _maker(queryset, self._compiler, using)
 
     @property
@@ -228,10 +230,7 @@ class _Compiled:
 
     def _with_values(self, rows: Iterable[Sequence[Any]], connection: Any) -> Iterable[Sequence[Any]]:
         """Convert the values of rows from the database's kinds to Python's."""
-        compiler: Any = copy(self._compiler)
-        compiler.connection = connection
-        converters = compiler.get_converters(self._columns)
-        return compiler.apply_converters(rows, converters) if converters else rows
+        return converted_rows(rows, self._converters, connection) if self._converters else rows
 
 
 def _maker(queryset: Any, compiler: Any, using: str) -> Callable[[Iterable[Sequence[Any]]], Any] | None:
@@ -249,22 +248,58 @@ def _maker(queryset: Any, compiler: Any, using: str) -> Callable[[Iterable[Seque
     model, fields = compiler.klass_info["model"], compiler.klass_info["select_fields"]
     begin, end = fields[0], fields[-1] + 1
     names = [column[0].target.attname for column in compiler.select[begin:end]]
-    populators: Any = get_related_populators
-    related = populators(compiler.klass_info, compiler.select, using)
+    get_populators: Any = get_related_populators
+    populators = get_populators(compiler.klass_info, compiler.select, using)
+    if not _are_plain(populators):
+        return None
     annotations = list(compiler.annotation_col_map.items())
 
     def make(rows: Iterable[Sequence[Any]]) -> list[Any]:
+        related = [_Related(each) for each in populators]
         made = []
         for row in rows:
             one = model.from_db(using, names, row[begin:end])
-            for populator in related:
-                populator.populate(row, one)
+            for each in related:
+                each.put(row, one)
             for name, place in annotations:
                 setattr(one, name, row[place])
             made.append(one)
         return made
 
     return make
+
+
+def _are_plain(populators: Iterable[Any]) -> bool:
+    """Return whether the columns of each related row come one after the other. Those of a model's parent do not."""
+    return all(each.reorder_for_init is None and _are_plain(each.related_populators) for each in populators)
+
+
+class _Related:
+    """Makes the rows of one relation that select_related() reads. Rows that refer to the same row get the same object.
+
+    Rows of a list have the same tenants, services and people. prefetch_related() shares objects in the same way.
+    """
+
+    __slots__ = ("_below", "_key", "_known", "_populator")
+
+    def __init__(self, populator: RelatedPopulator) -> None:
+        self._populator: Any = populator
+        self._key = self._populator.cols_start + self._populator.pk_idx
+        self._below = [_Related(each) for each in self._populator.related_populators]
+        self._known: dict[Any, Any] = {}
+
+    def put(self, row: Sequence[Any], one: Model) -> None:
+        """Put the related row into `one`, or None if there is no such row."""
+        populator, key = self._populator, row[self._key]
+        related = self._known.get(key)
+        if related is None and key is not None:
+            columns = row[populator.cols_start : populator.cols_end]
+            related = self._known[key] = populator.model_cls.from_db(populator.db, populator.init_list, columns)
+            for each in self._below:
+                each.put(row, related)
+        populator.local_setter(one, related)
+        if related is not None:
+            populator.remote_setter(related, one)
 
 
 def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:

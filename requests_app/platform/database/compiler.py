@@ -7,6 +7,7 @@ for the functions that convert its values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from operator import is_
@@ -98,26 +99,7 @@ class ColumnsOnce(SQLCompiler):
         return converters
 
     def apply_converters(self, rows: Any, converters: dict[int, Any]) -> Any:
-        """Convert the values of rows, and an id or an instant that occurs again in the same column only once.
-
-        Rows of a list have the same tenants, services and people.
-        """
-        connection = self.connection
-        columns: list[tuple[int, Any, Any, dict[str, Any]]] = [(n, *found, {}) for n, found in converters.items()]
-        for row in map(list, rows):
-            for n, functions, expression, known in columns:
-                read = value = row[n]
-                is_text = type(read) is str
-                if is_text and (found := known.get(read)) is not None:
-                    row[n] = found
-                    continue
-                for function in functions:
-                    value = function(value, expression, connection)
-                row[n] = value
-                # Other values can be changed by their reader, as those of JSON.
-                if is_text and type(value) in (UUID, datetime):
-                    known[read] = value
-            yield row
+        return converted_rows(rows, converters, self.connection)
 
     def _order_by_pairs(self) -> Any:
         """Return what Django returns, but do not search for the orderings among the selected columns.
@@ -157,6 +139,28 @@ class ColumnsOnce(SQLCompiler):
         for join in known.joins:
             aliases.append(self.query.setup_joins([join.name], join.opts, aliases[join.table]).joins[-1])
         return tuple(aliases)
+
+
+def converted_rows(rows: Iterable[Any], converters: Mapping[int, Any], connection: Any) -> Iterator[list[Any]]:
+    """Convert the values of rows, and an id or an instant that occurs again in the same column only once.
+
+    Rows of a list have the same tenants, services and people.
+    """
+    columns: list[tuple[int, Any, Any, dict[str, Any]]] = [(n, *found, {}) for n, found in converters.items()]
+    for row in map(list, rows):
+        for n, functions, expression, known in columns:
+            read = value = row[n]
+            is_text = type(read) is str
+            if is_text and (found := known.get(read)) is not None:
+                row[n] = found
+                continue
+            for function in functions:
+                value = function(value, expression, connection)
+            row[n] = value
+            # Other values can be changed by their reader, as those of JSON.
+            if is_text and type(value) in (UUID, datetime):
+                known[read] = value
+        yield row
 
 
 @cache
