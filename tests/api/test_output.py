@@ -94,6 +94,39 @@ def test_no_context_is_left_for_the_next_row() -> None:
         output.shown(Outer, Thing())
 
 
+def test_a_row_to_which_several_rows_refer_is_written_once_for_each_answer() -> None:
+    read: list[str] = []
+
+    class Counted:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        @property
+        def name(self) -> str:
+            read.append(self._name)
+            return self._name
+
+    class Line(serializers.Serializer):
+        inner = Inner()
+        several = Inner(many=True)
+
+    class Row:
+        def __init__(self, *several: Counted) -> None:
+            self.inner, self.several = several[0], several
+
+    one, other = Counted("one"), Counted("other")
+    rows = [Row(one, other), Row(one), Row(other, one)]
+    for answers in (1, 2):
+        assert output.all_shown(Line, rows) == [
+            {"inner": {"name": "one"}, "several": [{"name": "one"}, {"name": "other"}]},
+            {"inner": {"name": "one"}, "several": [{"name": "one"}]},
+            {"inner": {"name": "other"}, "several": [{"name": "other"}, {"name": "one"}]},
+        ]
+        # A list and a single row have writers of their own.
+        assert sorted(read) == sorted(["one", "other"] * 2 * answers)
+    assert output.all_shown(Line, rows) == Line(rows, many=True).data
+
+
 def test_only_the_wanted_members_are_made() -> None:
     shown = output.all_shown(Outer, [Thing()], only={"word"})
     assert shown == [{"word": "3"}]

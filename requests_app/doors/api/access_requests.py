@@ -142,27 +142,18 @@ class AccessRequestLine(serializers.Serializer):
     reason = serializers.ChoiceField(source="reason_kind", choices=AccessRequest.Reason.values)
     level = serializers.ChoiceField(choices=Level.values)
     window_seconds = serializers.IntegerField(source="window_for")
-    resources = serializers.SerializerMethodField()
+    resources = ResourceRef(source="scoped", many=True, read_only=True)
     enforced_by = serializers.CharField()
     service_words = serializers.CharField()
     state = serializers.SerializerMethodField()
     submitted_at = serializers.DateTimeField()
     changed_at = serializers.DateTimeField(source="state_changed_at")
     decide_by = serializers.DateTimeField()
-    grant = serializers.SerializerMethodField()
-
-    @extend_schema_field(ResourceRef(many=True))
-    def get_resources(self, row: AccessRequest) -> Any:
-        return output.all_shown(ResourceRef, row.scoped)
+    grant = WindowOut(allow_null=True, read_only=True)
 
     @extend_schema_field(serializers.ChoiceField(choices=State.values))
     def get_state(self, row: AccessRequest) -> str:
         return str(row.state_at(self.context["at"]))
-
-    @extend_schema_field(WindowOut(allow_null=True))
-    def get_grant(self, row: AccessRequest) -> Any:
-        grant = getattr(row, "grant", None)
-        return output.shown(WindowOut, grant) if grant is not None else None
 
 
 class DemandOut(serializers.Serializer):
