@@ -12,6 +12,7 @@ from django.db.models import CharField, UUIDField
 from requests_app.models import Plan, Tenant
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.database.compiled import CompiledQuery, insert, update
+from requests_app.platform.database.postgresql import cursor as cursor_module
 from requests_app.platform.database.prepared import Prepared
 from tests.cast import Cast
 
@@ -45,6 +46,24 @@ def test_only_fixed_texts_are_prepared(session: Any) -> None:
             cursor.execute(Prepared("SELECT 2 WHERE %s"), [True])
             assert cursor.fetchall() == [(2,)]
     assert prepared_on(session) == ["SELECT 2 WHERE $1"]
+
+
+def test_the_places_of_values_in_a_long_text_are_looked_for_once(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both limits of psycopg, below which it remembers a text itself, are exceeded: its length, and its values."""
+    parsed, parse = list[bytes](), cursor_module._query2pg_nocache
+
+    def noted(text: bytes, encoding: str) -> Any:
+        parsed.append(text)
+        return parse(text, encoding)
+
+    monkeypatch.setattr(cursor_module, "_query2pg_nocache", noted)
+    text = Prepared(f"SELECT {', '.join(['%s::int'] * 60)} -- {'x' * 4096}, 100%%")
+    with session.cursor() as cursor:
+        for first in range(3):
+            values = tuple(range(first, first + 60))
+            cursor.execute(text, values)
+            assert cursor.fetchone() == values
+    assert len(parsed) == 1
 
 
 def texts_of(query: CompiledQuery, **values: Any) -> str:

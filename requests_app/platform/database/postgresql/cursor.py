@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from django.db.backends.postgresql import base
 from psycopg import errors, pq
+from psycopg._queries import PostgresQuery, _query2pg_nocache
 
 from requests_app.platform.database.prepared import Prepared
 
@@ -16,7 +18,28 @@ else:
     _Cursor = base.ServerBindingCursor
 
 
+class _Query(PostgresQuery):
+    """A query that looks for the places of values in a fixed text only once.
+
+    psycopg itself looks for them at each call if the text is longer than 4,096 characters or has more than 50 values.
+    """
+
+    def convert(self, query: Any, vars: Any) -> None:
+        if vars is None or not isinstance(query, Prepared):
+            super().convert(query, vars)
+            return
+        self.query, self._want_formats, self._order, self._parts = _converted(query, self._tx.encoding)
+        self.dump(vars)
+
+
+@cache
+def _converted(query: Prepared, encoding: str) -> Any:
+    return _query2pg_nocache(query.encode(encoding), encoding)
+
+
 class Cursor(_Cursor):
+    _query_cls = _Query
+
     def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, **options: Any) -> Any:
         is_marked = prepare is None and isinstance(query, Prepared)
         try:
