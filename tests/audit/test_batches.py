@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import batches, canonical, checkpoints, evidence, recorder, tree, verify
+from audit_app import batches, canonical, checkpoints, evidence, expected_bodies, recorder, tree, verify
 from audit_app.bundle_selection import EvidenceScope
 from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry
@@ -67,9 +67,20 @@ def test_columns_are_read_in_the_form_of_the_entries_bytes() -> None:
     assert batches.read(TENANT, 20, 30).size == 0
 
 
-@pytest.mark.parametrize("detail", [{"t": "beyond 😀"}, {"n": 2**53 - 1}, {"n": 0.5}])
-def test_good_entries_that_are_hard_to_judge_together_are_judged_one_by_one(detail: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "detail", [{"t": "beyond 😀"}, {"n": 2**53 - 1}, {"n": 0.5}, {"n": -0.5}, {"t": "a\nb"}, {"😀": 1, "\uffee": "x"}]
+)
+def test_good_entries_with_unusual_details_are_judged_together(detail: dict[str, Any]) -> None:
     varied(20, {"detail": detail})
+    assert is_good()
+    assert is_good()
+    assert verify.verify(TENANT).is_good
+
+
+def test_good_entries_of_another_version_are_judged_one_by_one() -> None:
+    varied(20)
+    [body] = (bytes(row.canonical) for row in AuditEntry.objects.filter(seq=7))
+    _store(7, body.replace(b'"v":1', b'"v":2'))
     assert not is_good()
     assert verify.verify(TENANT).is_good
 
@@ -134,8 +145,18 @@ def test_whatever_is_found_one_by_one_is_not_good_as_a_batch() -> None:
         lambda body: b"",
         lambda body: b"\xff",
         lambda body: body.replace(b'"actor":{', b'"actor":null,"x":{', 1),
+        lambda body: body.replace(b'"actor":{', b'"actor":{"a": 1,', 1),
+        lambda body: body.replace(b'"actor":{', b'"actor":{"zz":1,', 1),
+        lambda body: body.replace(b'"actor":{', b'"actor":{},"actor":{', 1),
+        lambda body: body.replace(b'"detail":{', b'"detail":{"":1,"":1,', 1).replace(b",}", b"}"),
+        lambda body: body.replace(b'"detail":{', b'"detail":{},"detail":{', 1),
+        lambda body: body.replace(b'"detail":{', b'"detail":[],"x":{', 1),
+        lambda body: body.replace(b'"seq":', b'"seq":0', 1),
+        lambda body: body.replace(b'"subject":{', b'"subject":{"a":1,', 1),
+        lambda body: body.replace(b'"door":', b'"df":1,"door":', 1),
+        lambda body: body.replace(b'"at":"', b'"at":"\\u0032', 1),
     ]
-    for change in changes:
+    for change in changes * 3:
         seq = rng.randrange(20)
         body = change(original[seq])
         _store(seq, body)
@@ -268,3 +289,77 @@ def test_many_leaves_are_appended_as_one_by_one(start: int, monkeypatch: pytest.
     monkeypatch.setattr(Frontier, "append", None)
     monkeypatch.setattr(tree, "node", None)
     Frontier().extend(leaves[:1024])
+
+
+# --- Details of a known form -----------------------------------------------------------------------------
+
+
+def _expected_bytes(detail: str, event: str) -> bytes:
+    return (
+        f'{{"access_request":null,"actor":{{"id":null,"kind":"system","name":"s"}},"at":"t","detail":{detail}'
+        f',"door":"d","event":"{event}","seq":7,"subject":{{"id":"i","type":"y"}},"tenant":"{TENANT}","v":1}}'
+    ).encode()
+
+
+def _is_expected(detail: str, event: str) -> bool:
+    body, nothing = _expected_bytes(detail, event), b""
+    row = (7, "t", event, "d", "system", None, "s", "y", "i", None, body, nothing)
+    try:
+        return expected_bodies.are_expected(batches.StoredBatch(*((each,) for each in row)), TENANT)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def test_a_detail_of_a_known_form_is_judged_as_by_itself(clean_forms: None) -> None:
+    """What differs by one piece from a detail of a known form is judged as it is without any known form."""
+    known = ['{"a":"x","b":[1,null,{"c":-5}],"d":true}', '{"a":"x"}', '{"n":0.5}', "{}"]
+    pieces = [
+        "", '"', "\\", '\\"', "\\u0041", "\n", "\x7f", "\u2028", "😀", "é", "0", "00", "-0", "-", "1.0", "1e3", ".",
+        "9007199254740993", "null", "true", "{", "}", "[", "]", ",", ":", " ", '"a":1', ',"a":1', "{}", "x",
+    ]  # fmt: skip
+    changed = {
+        f"{text[:at]}{piece}{text[past:]}"
+        for text in known
+        for at in range(len(text) + 1)
+        for past in (at, at + 1, at + 3)
+        for piece in pieces
+    }
+    for text in known:
+        assert _is_expected(text, "known")
+    assert len(expected_bodies._forms["known"]) == len(known)
+    alone = {}
+    for text in changed:
+        expected_bodies._forms.pop("alone", None)
+        alone[text] = _is_expected(text, "alone")
+    assert any(alone.values())
+    found = {}
+    for text in changed:
+        expected_bodies._forms["known"] = expected_bodies._forms["known"][-len(known) :]
+        found[text] = _is_expected(text, "known")
+    assert found == alone
+
+
+@pytest.fixture
+def clean_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected_bodies, "_forms", {})
+    monkeypatch.setattr(expected_bodies, "_actors", {})
+
+
+def test_only_the_first_actor_and_detail_of_each_form_are_parsed(
+    clean_forms: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(2100)
+    parsed, loads = [], json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    assert verify.verify(TENANT).is_good
+    assert len(parsed) == 2
+
+
+def test_what_is_remembered_is_bounded(clean_forms: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expected_bodies, "_FORMS", 6)
+    for event in "abc":
+        for count in range(9):
+            assert _is_expected(json.dumps({"n": [0] * count}, separators=(",", ":")), event)
+    assert [len(each) for each in expected_bodies._forms.values()] == [4, 2]
+    assert _is_expected(json.dumps({"n": "x" * 3000}, separators=(",", ":")), "d")
+    assert "d" not in expected_bodies._forms
