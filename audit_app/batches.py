@@ -1,17 +1,10 @@
-"""Reads stored entries in batches, as plain rows, and checks a whole batch at once.
-
-`is_good` asks the same of each entry as `entries.flaws_of`, in a fraction of the time. It knows only "all are good".
-For everything else, the caller asks `flaws_of`, entry by entry, and learns which entry is bad, and why.
-"""
+"""Reads stored entries in batches, as plain rows."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import le
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -19,37 +12,13 @@ from django.db.models import UUIDField
 from django.db.models.base import ModelState
 from psycopg.pq import Format
 
-from audit_app import expected_bodies
+from audit_app.entry_checks import StoredBatch
 from audit_app.models import AuditEntry
 
 #: How many entries are read with one query.
 SIZE = 1000
 _TENANT = UUIDField()
 _ENTRIES = AuditEntry._meta.db_table
-
-
-class StoredBatch(NamedTuple):
-    """Rows of entries with consecutive numbers, as one tuple for each column.
-
-    Ids and times are texts, in the form that they have in the entries' bytes.
-    """
-
-    seqs: tuple[int, ...]
-    times: tuple[str, ...]
-    events: tuple[str, ...]
-    doors: tuple[str, ...]
-    actor_kinds: tuple[str, ...]
-    actor_ids: tuple[str | None, ...]
-    actor_names: tuple[str, ...]
-    subject_types: tuple[str, ...]
-    subject_ids: tuple[str, ...]
-    access_requests: tuple[str | None, ...]
-    bodies: tuple[bytes, ...]
-    leaf_hashes: tuple[bytes, ...]
-
-    @property
-    def size(self) -> int:
-        return len(self.seqs)
 
 
 _NOTHING = StoredBatch(*[()] * len(StoredBatch._fields))
@@ -137,27 +106,3 @@ def _id_as_text(stored: Any) -> Any:
 def _time_as_text(stored: str) -> str:
     """Return a time of SQLite as entries have it: without a fraction, its digits are not stored."""
     return f"{stored[:10]}T{stored[11:]}{'' if '.' in stored else '.000000'}Z"
-
-
-# --- Checking --------------------------------------------------------------------------------------------
-
-
-def is_good(batch: StoredBatch, tenant_id: UUID, seq: int, last_at: str) -> bool:
-    """Return True if `flaws_of` finds nothing in these entries. False is no verdict.
-
-    The first entry must have the number `seq`. `last_at` is the time of the entry before it, or "".
-    """
-    if batch.seqs != tuple(range(seq, seq + batch.size)):
-        return False
-    if not all(map(le, (last_at, *batch.times), batch.times)) or leaves_of(batch.bodies) != [*batch.leaf_hashes]:
-        return False
-    try:
-        return expected_bodies.are_expected(batch, tenant_id)
-    except (TypeError, ValueError, RecursionError):
-        return False
-
-
-def leaves_of(bodies: Sequence[bytes]) -> list[bytes]:
-    """Return the leaf hashes of these bytes (see tree.leaf)."""
-    sha256 = hashlib.sha256
-    return [sha256(b"\x00" + body).digest() for body in bodies]

@@ -25,6 +25,7 @@ from django.db import transaction
 from audit_app import (
     batches,
     canonical,
+    entry_checks,
     heads,
     heads_place,
     keys,
@@ -288,7 +289,7 @@ def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list
     stored: list[bytes] = []
     while expected < end and (rows := batches.bodies(reading.tenant_id, expected, min(expected + batches.SIZE, end))):
         seqs, bodies, beside = zip(*rows, strict=True)
-        leaves = batches.leaves_of(bodies)
+        leaves = entry_checks.leaves_of(bodies)
         if seqs != tuple(range(expected, expected + len(rows))) or leaves != [*beside]:
             raise _first_flaw(rows, expected)
         computed += leaves
@@ -465,7 +466,7 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None
     seq, past = reading.first_seq + first, reading.first_seq + end
     batch = batches.read(reading.tenant_id, seq, past)
     same = b"".join(batch.leaf_hashes) == hashes[(first - start) * 32 : (end - start) * 32]
-    is_good = same and batch.size == end - first and batches.is_good(batch, reading.tenant_id, seq, "")
+    is_good = same and batch.size == end - first and entry_checks.is_good(batch, reading.tenant_id, seq, "")
     index, last_at = (end if is_good else first), None
     for entry in () if is_good else rows:
         if why := next(flaws_of(entry, reading.first_seq + index, last_at), None):

@@ -18,9 +18,9 @@ from uuid import UUID
 import structlog
 
 from audit_app import canonical, keys, log_events, log_name, tree
-from audit_app.batches import leaves_of
 from audit_app.bundle_selection import ACCESS_REQUEST, LOG, PERIOD, BundledShard, EvidenceScope, UnsignedShard, choose
 from audit_app.checkpoint_history import older
+from audit_app.entry_checks import leaves_of
 from audit_app.models import AuditEntry, LogKey, Witness
 from audit_app.tiles import WIDTH, Tiles
 from audit_app.tree import BadProof, Frontier

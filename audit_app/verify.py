@@ -7,19 +7,27 @@ damaged, and are not checked.
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.utils import dateparse
 
-from audit_app import batches, canonical, checkpoints, keys, log_events, notes, queries
+from audit_app import batches, canonical, checkpoints, entry_checks, keys, log_events, notes, queries, second_process
 from audit_app.entries import flaws_of
+from audit_app.entry_checks import StoredBatch
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogKey
 from audit_app.notes import BadNote, Head, Note
+from audit_app.second_process import NoAnswer, SecondProcess
 from audit_app.tiles import MissingTile, Tiles
 from audit_app.tree import Frontier
+
+#: A second process takes part if so many entries are to be checked. To start it takes as long as some thousand entries.
+MANY = 50_000
+#: How many batches are read before the answer to the first of them is needed.
+_READ_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,13 @@ class Verdict:
 def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) -> Verdict:
     """Check the whole log, and stop at the first flaw. Entries that are added during the check are not read."""
     found = Verification.begin(tenant_id)
-    while not found.has_ended:
-        found.advance(queries.BATCH)
-        if progress:
-            progress(found.seq)
+    try:
+        while not found.has_ended:
+            found.advance(queries.BATCH)
+            if progress:
+                progress(found.seq)
+    finally:
+        found.close()
     return Verdict(tenant_id, found.size, found.flaw)
 
 
@@ -59,7 +70,8 @@ def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) ->
 class Verification:
     """A check that can be interrupted.
 
-    `saved` returns its state, with which `resume` continues it in another process.
+    `saved` returns its state, with which `resume` continues it in another process. A check of many entries uses a
+    second process, which `close` ends. So does the end of the check.
     """
 
     tenant_id: UUID
@@ -71,6 +83,8 @@ class Verification:
     last_at: dt.datetime | None = None
     flaw: Flaw | None = None
     has_ended: bool = False
+    _ahead: _Ahead | None = field(default=None, repr=False, compare=False)
+    _is_alone: bool = field(default=False, repr=False, compare=False)
 
     @classmethod
     def begin(cls, tenant_id: UUID) -> Self:
@@ -127,9 +141,8 @@ class Verification:
 
     def _are_good(self, end: int, signed: dict[int, bytes]) -> bool:
         """Check all entries up to `end` at once. If one may be bad, change nothing and return False."""
-        batch = batches.read(self.tenant_id, self.seq, end)
-        last_at = canonical.instant(self.last_at) if self.last_at else ""
-        if batch.size != end - self.seq or not batches.is_good(batch, self.tenant_id, self.seq, last_at):
+        batch, is_good = self._judged(end)
+        if batch.size != end - self.seq or not is_good:
             return False
         frontier, start = self.frontier.copy(), self.seq - self.first_seq
         for size in sorted({*signed, end - self.first_seq}):
@@ -139,6 +152,27 @@ class Verification:
         self.frontier, self.seq = frontier, end
         self.last_at = dt.datetime.fromisoformat(batch.times[-1]) if batch.times else self.last_at
         return True
+
+    def _judged(self, end: int) -> tuple[StoredBatch, bool]:
+        """Return the entries up to `end`, and whether they are known to be good."""
+        last_at = canonical.instant(self.last_at) if self.last_at else ""
+        if self._ahead is None and not self._is_alone and self.size - self.seq >= MANY:
+            self._is_alone = not second_process.is_of_use()
+            self._ahead = None if self._is_alone else _Ahead.begin(self.tenant_id, self.seq, end, self.size, last_at)
+        if self._ahead is not None:
+            try:
+                return self._ahead.judged(self.seq, end)
+            except NoAnswer:
+                self.close()
+        batch = batches.read(self.tenant_id, self.seq, end)
+        return batch, entry_checks.is_good(batch, self.tenant_id, self.seq, last_at)
+
+    def close(self) -> None:
+        """End the second process. This process does the rest of the check alone."""
+        self._is_alone = True
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _is_each_good(self, end: int, signed: dict[int, bytes]) -> bool:
         """Check the entries up to `end` one by one, up to the first bad one. Return whether all of them are good."""
@@ -187,10 +221,71 @@ class Verification:
         if newest is not None and (why := _flaw_of_note(newest)):
             return self._end(self.first_seq + newest.size - 1, why)
         self.has_ended = True
+        self.close()
         return None
 
     def _end(self, seq: int, why: str) -> None:
         self.flaw, self.has_ended = Flaw(self.tenant_id, seq, why), True
+        self.close()
+
+
+class _Sent(NamedTuple):
+    """A batch that was read. Its answer is expected if it was complete, and so was sent to the second process."""
+
+    start: int
+    end: int
+    batch: StoredBatch
+    is_complete: bool
+
+
+@dataclass
+class _Ahead:
+    """Reads the next batches, and has them checked by a second process. Each batch has `step` entries."""
+
+    tenant_id: UUID
+    step: int
+    size: int
+    next_seq: int
+    last_at: str
+    process: SecondProcess | None
+    sent: deque[_Sent] = field(default_factory=deque)
+
+    @classmethod
+    def begin(cls, tenant_id: UUID, start: int, end: int, size: int, last_at: str) -> Self:
+        try:
+            process = SecondProcess()
+        except NoAnswer:
+            process = None
+        return cls(tenant_id, end - start, size, start, last_at, process)
+
+    def judged(self, start: int, end: int) -> tuple[StoredBatch, bool]:
+        """Return a batch, and whether its entries are known to be good.
+
+        Raise NoAnswer if other entries were read, or if the second process is of no use. The caller then reads and
+        checks them.
+        """
+        if self.process is None:
+            raise NoAnswer
+        while len(self.sent) < _READ_AHEAD and self.next_seq < self.size:
+            self._read(self.process)
+        first = self.sent.popleft()
+        if (first.start, first.end) != (start, end):
+            raise NoAnswer
+        return first.batch, first.is_complete and self.process.answer()
+
+    def _read(self, process: SecondProcess) -> None:
+        start, end = self.next_seq, min(self.next_seq + self.step, self.size)
+        batch = batches.read(self.tenant_id, start, end)
+        is_complete = batch.size == end - start
+        if is_complete:
+            process.send(batch, self.tenant_id, start, self.last_at)
+            self.last_at = batch.times[-1]
+        self.sent.append(_Sent(start, end, batch, is_complete))
+        self.next_seq = end
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.close()
 
 
 def _flaw_of_note(checkpoint: Checkpoint) -> str:

@@ -84,6 +84,13 @@ def work_off_check() -> int:
     if check is None:
         return 0
     found = Verification.resume(check.tenant_id, check.kept) if "seq" in check.kept else _begin(check)
+    try:
+        return _work_on(check, found)
+    finally:
+        found.close()
+
+
+def _work_on(check: LogCheck, found: Verification) -> int:
     until = clock.monotonic() + SLICE
     while not found.has_ended and clock.monotonic() < until:
         keep_at = min(until, clock.monotonic() + KEEP_EVERY)

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import batches, canonical, checkpoints, evidence, expected_bodies, recorder, tree, verify
+from audit_app import batches, canonical, checkpoints, entry_checks, evidence, recorder, tree, verify
 from audit_app.bundle_selection import EvidenceScope
 from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry
@@ -87,7 +87,7 @@ def test_good_entries_of_another_version_are_judged_one_by_one() -> None:
 
 def is_good(start: int = 0, end: int = 20, last_at: str = "") -> bool:
     batch = batches.read(TENANT, start, end)
-    return batch.size == end - start and batches.is_good(batch, TENANT, start, last_at)
+    return batch.size == end - start and entry_checks.is_good(batch, TENANT, start, last_at)
 
 
 _COLUMNS: list[tuple[str, Any]] = [
@@ -303,9 +303,9 @@ def _expected_bytes(detail: str, event: str) -> bytes:
 
 def _is_expected(detail: str, event: str) -> bool:
     body, nothing = _expected_bytes(detail, event), b""
-    row = (7, "t", event, "d", "system", None, "s", "y", "i", None, body, nothing)
+    row: list[Any] = [7, "t", event, "d", "system", None, "s", "y", "i", None, body, nothing]
     try:
-        return expected_bodies.are_expected(batches.StoredBatch(*((each,) for each in row)), TENANT)
+        return entry_checks.are_expected(entry_checks.StoredBatch(*zip(row, strict=True)), TENANT)
     except (ValueError, TypeError, RecursionError):
         return False
 
@@ -326,23 +326,23 @@ def test_a_detail_of_a_known_form_is_judged_as_by_itself(clean_forms: None) -> N
     }
     for text in known:
         assert _is_expected(text, "known")
-    assert len(expected_bodies._forms["known"]) == len(known)
+    assert len(entry_checks._forms["known"]) == len(known)
     alone = {}
     for text in changed:
-        expected_bodies._forms.pop("alone", None)
+        entry_checks._forms.pop("alone", None)
         alone[text] = _is_expected(text, "alone")
     assert any(alone.values())
     found = {}
     for text in changed:
-        expected_bodies._forms["known"] = expected_bodies._forms["known"][-len(known) :]
+        entry_checks._forms["known"] = entry_checks._forms["known"][-len(known) :]
         found[text] = _is_expected(text, "known")
     assert found == alone
 
 
 @pytest.fixture
 def clean_forms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expected_bodies, "_forms", {})
-    monkeypatch.setattr(expected_bodies, "_actors", {})
+    monkeypatch.setattr(entry_checks, "_forms", {})
+    monkeypatch.setattr(entry_checks, "_actors", {})
 
 
 def test_only_the_first_actor_and_detail_of_each_form_are_parsed(
@@ -350,16 +350,21 @@ def test_only_the_first_actor_and_detail_of_each_form_are_parsed(
 ) -> None:
     append(2100)
     parsed, loads = [], json.loads
-    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+
+    def noted(text: str) -> Any:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(json, "loads", noted)
     assert verify.verify(TENANT).is_good
     assert len(parsed) == 2
 
 
 def test_what_is_remembered_is_bounded(clean_forms: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expected_bodies, "_FORMS", 6)
+    monkeypatch.setattr(entry_checks, "_FORMS", 6)
     for event in "abc":
         for count in range(9):
             assert _is_expected(json.dumps({"n": [0] * count}, separators=(",", ":")), event)
-    assert [len(each) for each in expected_bodies._forms.values()] == [4, 2]
+    assert [len(each) for each in entry_checks._forms.values()] == [4, 2]
     assert _is_expected(json.dumps({"n": "x" * 3000}, separators=(",", ":")), "d")
-    assert "d" not in expected_bodies._forms
+    assert "d" not in entry_checks._forms

@@ -23,8 +23,8 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from audit_app import notes
-from audit_app.batches import leaves_of
 from audit_app.bundle_selection import ACCESS_REQUEST, PERIOD, BundledShard
+from audit_app.entry_checks import leaves_of
 from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor

@@ -1,4 +1,7 @@
-"""Checks that the bytes of stored entries are canonical, and are those that the columns of the entries require.
+"""Checks a batch of stored entries at once. It needs neither Django nor a database.
+
+`is_good` asks the same of each entry as `entries.flaws_of`, in a fraction of the time. It knows only "all are good".
+For everything else, the caller asks `flaws_of`, entry by entry, and learns which entry is bad, and why.
 
 The bytes of an entry follow from its columns, except for its actor and its detail. So the rest is compared as text.
 Only the first actor and the first detail of each form are parsed and written again. Another actor is the same text. A
@@ -8,16 +11,16 @@ written. So it is as canonical as the first one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from json.encoder import encode_basestring as quoted  # type: ignore[attr-defined]  # the function of Python's encoder
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from json.encoder import encode_basestring as quoted
+from operator import le
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from audit_app import canonical
-
-if TYPE_CHECKING:
-    from audit_app.batches import StoredBatch
 
 #: How many actors are known, and how many forms: of one event, and of all events.
 _ACTORS, _FORMS_OF_EVENT, _FORMS = 4096, 4, 256
@@ -30,6 +33,51 @@ _TEXT, _NUMBER, _NAMED = r'"[^"\\\x00-\x1f]*+"', "(?:0|-?[1-9][0-9]{0,14})", "(?
 _actors: dict[tuple[Any, Any, Any], str] = {}
 #: The forms of the details of an event.
 _forms: dict[str, list[re.Pattern[str]]] = {}
+
+
+class StoredBatch(NamedTuple):
+    """Rows of entries with consecutive numbers, as one tuple for each column.
+
+    Ids and times are texts, in the form that they have in the entries' bytes.
+    """
+
+    seqs: tuple[int, ...]
+    times: tuple[str, ...]
+    events: tuple[str, ...]
+    doors: tuple[str, ...]
+    actor_kinds: tuple[str, ...]
+    actor_ids: tuple[str | None, ...]
+    actor_names: tuple[str, ...]
+    subject_types: tuple[str, ...]
+    subject_ids: tuple[str, ...]
+    access_requests: tuple[str | None, ...]
+    bodies: tuple[bytes, ...]
+    leaf_hashes: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.seqs)
+
+
+def is_good(batch: StoredBatch, tenant_id: UUID, seq: int, last_at: str) -> bool:
+    """Return True if `flaws_of` finds nothing in these entries. False is no verdict.
+
+    The first entry must have the number `seq`. `last_at` is the time of the entry before it, or "".
+    """
+    if batch.seqs != tuple(range(seq, seq + batch.size)):
+        return False
+    if not all(map(le, (last_at, *batch.times), batch.times)) or leaves_of(batch.bodies) != [*batch.leaf_hashes]:
+        return False
+    try:
+        return are_expected(batch, tenant_id)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def leaves_of(bodies: Sequence[bytes]) -> list[bytes]:
+    """Return the leaf hashes of these bytes (see tree.leaf)."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + body).digest() for body in bodies]
 
 
 def are_expected(batch: StoredBatch, tenant_id: UUID) -> bool:
