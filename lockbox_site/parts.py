@@ -62,7 +62,7 @@ def warm_up(kinds: Collection[str]) -> None:
             for _ in range(ROUNDS):
                 schedules.faults(clock.now())
                 heartbeats.Turns(clock.now())
-                webhooks.is_waited_for()
+                webhooks.next_attempt(clock.now())
                 list(pending.tasks(clock.now()))
                 list(Heartbeat.objects.all())
     except (DatabaseError, InterfaceError):

@@ -1,4 +1,4 @@
-"""Queues periodic work when it is due. It checks this every two seconds, with few queries and without a write.
+"""Queues periodic work when it is due. It checks this every five seconds, with few queries and without a write.
 
 The beat makes no decisions, so it can be stopped at any time, and several beats can run at the same time. django-q2
 locks its rows while it queues a task (on SQLite, the transaction begins with the write lock). Some tasks are also
@@ -23,11 +23,12 @@ from requests_app.work.webhooks.courier import Courier
 
 logger = structlog.get_logger(__name__)
 
-TICK_SECONDS = 2.0
+#: The longest pause between two ticks.
+TICK_SECONDS = 5.0
 #: If a statement takes longer, the beat opens new connections. After a failover, these lead to the new server.
 WAIT_SECONDS = 5.0
-#: The longest pause after failures. It is far below the age at which the watchdog treats a heartbeat as too old.
-LONGEST_PAUSE_SECONDS = 3.0
+#: The pause after a failure. It is far below the age at which the watchdog treats a heartbeat as too old.
+RETRY_SECONDS = 3.0
 #: If more tasks than this wait, no cluster works. Further tasks for the same work would then only fill the queue.
 MOST_WAITING = 100
 #: The turn to look for tasks that have something to do between two minutes. No signal says that a deadline has passed,
@@ -38,7 +39,7 @@ FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """A loop that calls `tick` every two seconds. After a failure it waits, and longer after each further failure.
+    """A loop that calls `tick` again and again. Between two ticks, it waits until the next one can have work.
 
     While it runs, the courier of the signal streams runs in another thread.
     """
@@ -46,7 +47,7 @@ class Beat:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self.courier = Courier()
-        self._pause = TICK_SECONDS
+        self._pause = 0.0
 
     def run(self) -> None:
         """Tick until `stop` is called. A database outage does not end the loop."""
@@ -61,23 +62,24 @@ class Beat:
         self.stopping.set()
 
     def tick_or_back_off(self) -> None:
-        """Call `tick`. If it fails, close all database connections and wait, longer after each failure."""
+        """Call `tick`. If it fails, close all database connections. Choose when the next tick is."""
         if self.courier.is_stuck:
             # Without a heartbeat, the watchdog starts the beat again, with a new courier.
             logger.error("courier_stuck")
             return
         try:
-            tick()
+            self._pause = tick()
         except Exception as failure:
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            self._pause = RETRY_SECONDS
             logger.warning("beat_failed", error=f"{type(failure).__name__}: {failure}", pause=self._pause)
             connections.close_all()
-        else:
-            self._pause = TICK_SECONDS
 
 
-def tick() -> None:
-    """Correct the schedules, queue the tasks that are due, and write a heartbeat."""
+def tick() -> float:
+    """Correct the schedules, queue the tasks that are due, and write a heartbeat.
+
+    Return for how many seconds nothing else will be due.
+    """
     at = clock.now()
     schedule = schedules.Rows()
     if mended := schedules.sync(at, schedule):
@@ -95,10 +97,21 @@ def tick() -> None:
         for task in pending.tasks(at):
             bell.ring(task)
     # Checked at every tick: the second attempt is due after five seconds, which can be earlier than the next look.
-    if webhooks.is_waited_for():
+    repeated = webhooks.next_attempt(at + dt.timedelta(seconds=TICK_SECONDS))
+    if repeated is not None and repeated <= at and not webhooks.is_draining():
         bell.ring(bell.DELIVER_WEBHOOKS)
-    # `claim` writes the heartbeat once in some seconds, not at every tick.
-    for name in (Heartbeat.BEAT, heartbeats.of_beat()):
-        turns.claim(name, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2))
+    # Not at every tick, and both at once, because each commit waits for the disk.
+    every = dt.timedelta(seconds=settings.HEARTBEAT_SECONDS * 3 / 4)
+    if late := [name for name in (Heartbeat.BEAT, heartbeats.of_beat()) if turns.is_free(name, every=every)]:
+        heartbeats.touch(*late, at=at)
     if turns.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1)):
         Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()
+    return _pause_before(repeated, at)
+
+
+def _pause_before(repeated: dt.datetime | None, at: dt.datetime) -> float:
+    """Return how long the beat rests. An attempt that is due already waits for a drain that runs, or for a worker."""
+    longest = min(TICK_SECONDS, settings.SWEEP_SECONDS, settings.HEARTBEAT_SECONDS / 2)
+    if repeated is None or repeated <= at:
+        return longest
+    return min(longest, (repeated - at).total_seconds())

@@ -92,10 +92,12 @@ class Turns:
 
     def claim(self, name: str, *, every: dt.timedelta) -> bool:
         """As `claim`. Another process may have taken the turn since it was read."""
+        return self.is_free(name, every=every) and claim(name, every=every, at=self._at)
+
+    def is_free(self, name: str, *, every: dt.timedelta) -> bool:
+        """Return whether nobody had taken this turn when the turns were read."""
         taken = self._taken.get(name)
-        if taken is not None and self._at - every < taken <= self._at + every:
-            return False
-        return claim(name, every=every, at=self._at)
+        return taken is None or not self._at - every < taken <= self._at + every
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:

@@ -25,7 +25,7 @@ EVERY_SECONDS = 1.0
 #: A process that has sent nothing for this long is stopped or blocked.
 SILENT_AFTER_SECONDS = 5.0
 #: If the supervisor itself did not run for this long (a suspended or busy machine), the silence before does not count.
-PAUSE_SECONDS = 1.5
+PAUSE_SECONDS = 2.5
 
 
 class Signs:
@@ -53,7 +53,7 @@ class Signs:
         self._listened_at = clock.monotonic()
 
     def listen(self) -> float:
-        """Receive all waiting datagrams. Call this at least once a second.
+        """Receive all waiting datagrams. Call this about once a second.
 
         Return for how many seconds the supervisor itself was suspended since the last call, or 0. That time does not
         count as silence of the web processes.

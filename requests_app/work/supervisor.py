@@ -35,7 +35,9 @@ LATE_AFTER_HEARTBEATS = 3
 REPORT_EVERY_SECONDS = 1.0
 #: How often the supervisor looks after its parts. It is woken when one of them ends. Until the web server answers for
 #: the first time, it looks more often.
-REST_SECONDS, FIRST_REST_SECONDS = 0.5, 0.05
+REST_SECONDS, FIRST_REST_SECONDS = 1.0, 0.05
+#: The socket of the signs has room for the datagrams that so many processes send meanwhile. Linux holds ten at least.
+FEW_WEB_WORKERS = 4
 #: How long the web server can take to replace a process that has ended.
 WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
 #: How much longer than the longest statement a thread can take: it may also wait for content, or for another service.
@@ -234,10 +236,14 @@ class Supervisor:
 
     def _rest(self) -> None:
         """Wait until it is time to look again, or until a child ends or a signal arrives."""
-        until = clock.monotonic() + (REST_SECONDS if self._web_answered else FIRST_REST_SECONDS)
+        now = clock.monotonic()
+        until = now + (REST_SECONDS if self._web_answered else FIRST_REST_SECONDS)
+        until = min([until, *(part.not_before for part in self._parts if part.child is None and part.not_before > now)])
+        wakers = [self._wakening.fileno()]
+        if settings.WEB_WORKERS > FEW_WEB_WORKERS:
+            wakers.append(self._signs.fileno())
         while not self._stops and (left := until - clock.monotonic()) > 0:
-            # The socket of the signs has room for a few datagrams only.
-            readable, _, _ = select.select([self._signs.fileno(), self._wakening.fileno()], [], [], left)
+            readable, _, _ = select.select(wakers, [], [], left)
             if self._wakening.fileno() in readable:
                 self._wakening.clear()
                 return

@@ -7,6 +7,7 @@ worker and looks healthy, but never runs another task.
 import threading
 
 import structlog
+from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,10 @@ logger = structlog.get_logger(__name__)
 
 #: If the database takes longer to answer, the next reading uses a new connection.
 READ_SECONDS = 5.0
+#: The longest pause between two readings.
+PAUSE_SECONDS = 5.0
+#: If the time between two readings is longer, the database was away for a part of it, so this time does not count.
+LONGEST_GAP_SECONDS = 12.0
 
 
 class Watchdog:
@@ -28,8 +33,8 @@ class Watchdog:
     the database fails from time to time. Wrong clocks of other machines do not matter.
     """
 
-    def __init__(self, *, stale_after: float, every: float = 2.0) -> None:
-        self._stale_after, self._every = stale_after, every
+    def __init__(self, *, stale_after: float) -> None:
+        self._stale_after = stale_after
         self._last: dict[str, tuple[object, float]] = {}
         self._read_at: float | None = None
         #: For how many seconds the database could be read so far.
@@ -72,8 +77,7 @@ class Watchdog:
             connection.close()
             return
         now = clock.monotonic()
-        # If the gap is longer, the database was away for a part of it, so the gap does not count.
-        if self._read_at is not None and now - self._read_at <= self._longest_gap:
+        if self._read_at is not None and now - self._read_at <= LONGEST_GAP_SECONDS:
             self.seconds += now - self._read_at
         self._read_at = now
         for name, at in beats:
@@ -82,15 +86,11 @@ class Watchdog:
 
     @property
     def _can_see(self) -> bool:
-        return self._read_at is not None and clock.monotonic() - self._read_at <= self._longest_gap
-
-    @property
-    def _longest_gap(self) -> float:
-        return 5 * self._every
+        return self._read_at is not None and clock.monotonic() - self._read_at <= LONGEST_GAP_SECONDS
 
     def _run(self) -> None:
         pause = threading.Event()
         with bounds.within(bounds.worker(wait_seconds=READ_SECONDS)):
             while True:
                 self.look()
-                pause.wait(self._every)
+                pause.wait(min(PAUSE_SECONDS, settings.HEARTBEAT_SECONDS / 2))

@@ -192,11 +192,35 @@ def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: 
     )
     OrmQ.objects.all().delete()
     travel.by(seconds=4)
-    beat.tick()
+    assert beat.tick() == 1.0, "the next tick is when the attempt is due"
     assert queued() == []
     travel.by(seconds=1)
     beat.tick()
     assert queued() == ["deliver_webhooks"]
+    assert beat.tick() == beat.TICK_SECONDS, "the attempt waits for a worker, and the beat does not ask again and again"
+
+
+def test_at_rest_the_beat_ticks_twelve_times_in_a_minute(travel: Traveller, settings: Any) -> None:
+    at_rest(travel)
+    travel.by(seconds=1)
+    assert 60 / beat.tick() == 12
+    settings.SWEEP_SECONDS = 3.0
+    assert beat.tick() == 3.0, "it looks for work as often as the operator wants"
+    settings.HEARTBEAT_SECONDS = 1.0
+    assert beat.tick() == 0.5, "otherwise its heartbeat would be late"
+
+
+def test_the_two_heartbeats_of_a_beat_are_written_at_once_and_not_at_each_tick(travel: Traveller) -> None:
+    at_rest(travel)
+    writes = []
+    for _ in range(12):
+        travel.by(seconds=5)
+        with CaptureQueriesContext(connection) as ticked:
+            beat.tick()
+        kinds = [query["sql"] for query in ticked.captured_queries if query["sql"].startswith(("INSERT", "UPDATE"))]
+        writes += [sql for sql in kinds if '"requests_app_heartbeat"' in sql and sql.startswith("INSERT")]
+    # And one at the full minute, for the tasks that have nothing to do.
+    assert len(writes) == 6 + 1
 
 
 def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:
@@ -230,13 +254,14 @@ def test_a_row_that_slips_in_behind_the_check_is_not_signed(
     assert queued() == ["getpid"]
 
 
-def test_an_outage_is_survived_with_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
     outages: list[Exception] = [OperationalError("gone"), OperationalError("gone"), ValueError("odd")]
     closed: list[int] = []
 
-    def tick() -> None:
+    def tick() -> float:
         if outages:
             raise outages.pop()
+        return 4.0
 
     monkeypatch.setattr(beat, "tick", tick)
     monkeypatch.setattr(beat.connections, "close_all", lambda: closed.append(1))
@@ -245,17 +270,18 @@ def test_an_outage_is_survived_with_longer_pauses(monkeypatch: pytest.MonkeyPatc
     for _ in range(4):
         ours.tick_or_back_off()
         pauses.append(ours._pause)
-    assert pauses == [3.0, 3.0, 3.0, 2.0]
+    assert pauses == [beat.RETRY_SECONDS] * 3 + [4.0]
     assert len(closed) == 3
-    ours._pause = 20.0
-    outages.append(OperationalError("gone"))
-    ours.tick_or_back_off()
-    assert ours._pause == beat.LONGEST_PAUSE_SECONDS
 
 
 def test_stop_ends_the_loop_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks: list[int] = []
-    monkeypatch.setattr(beat, "tick", lambda: ticks.append(1))
+
+    def tick() -> float:
+        ticks.append(1)
+        return 5.0
+
+    monkeypatch.setattr(beat, "tick", tick)
     ours = beat.Beat()
     thread = threading.Thread(target=ours.run)
     thread.start()

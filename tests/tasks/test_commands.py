@@ -179,6 +179,33 @@ def test_the_other_parts_start_when_the_web_server_answers(monkeypatch: pytest.M
         each._signs.close()
 
 
+@pytest.mark.parametrize(("web_workers", "sockets"), [(2, 1), (supervisor.FEW_WEB_WORKERS + 1, 2)])
+def test_at_rest_the_supervisor_wakes_once_a_second(
+    web_workers: int, sockets: int, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datagrams of a few web processes wait for the next look. Many would not have room."""
+    now, waits = 1000.0, list[tuple[int, float]]()
+
+    def select(wakers: list[int], _writers: object, _failed: object, left: float) -> tuple[list[int], ...]:
+        nonlocal now
+        waits.append((len(wakers), left))
+        now += left
+        return [], [], []
+
+    settings.WEB_WORKERS = web_workers
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    monkeypatch.setattr(supervisor.select, "select", select)
+    monkeypatch.setattr(supervisor, "Undertaker", lambda *_: SimpleNamespace(keep=lambda: None))
+    part = supervisor.ChildProcess("beat", supervisor.BEAT, [])
+    running = supervisor.Supervisor([part])
+    running._rest()
+    # A part that has ended starts again in a moment.
+    part.not_before = now + 0.25
+    running._rest()
+    assert waits == [(sockets, 1.0), (sockets, 0.25)]
+    running._signs.close()
+
+
 @pytest.mark.parametrize("choices", [[300, 600], [60], [14400, 90000]])
 def test_the_demo_world_is_made_with_any_offered_lengths(choices: list[int], settings: pytest.FixtureRequest) -> None:
     settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]  # the settings fixture takes any name

@@ -31,7 +31,7 @@ LOOK_SECONDS = 0.1
 #: A stream that was enabled, or has room again, has events although no log has grown. They are found after this time.
 SEARCH_SECONDS = 1.0
 #: The first stream is found after this time.
-NO_STREAM_SECONDS = 2.0
+NO_STREAM_SECONDS = 5.0
 #: How long new entries are read before events are sent again.
 READ_SECONDS = 1.0
 #: If a statement takes longer, the courier opens a new connection.

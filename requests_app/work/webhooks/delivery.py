@@ -126,21 +126,27 @@ def drain() -> int:
 
 
 _REPEATED = CompiledQuery(
-    lambda at: (
-        OutboxMessage.objects.due(at)
+    lambda until: (
+        OutboxMessage.objects.due(until)
         .filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
-        .values_list("pk", flat=True)[:1]
+        .order_by("next_attempt_at")
+        .values_list("next_attempt_at", flat=True)[:1]
     ),
-    at=DateTimeField(),
+    until=DateTimeField(),
 )
 
 
-def is_waited_for() -> bool:
-    """Return whether a repeated attempt is due while no drain runs. The beat then starts a drain.
+def next_attempt(until: datetime) -> datetime | None:
+    """Return when the next repeated attempt is due, or None if none is until then.
 
     First attempts are not counted, because the change that wrote the message starts a drain.
     """
-    return bool(_REPEATED(at=clock.now())) and cache.get(_TURN) is None
+    return next(iter(_REPEATED(until=until)), None)
+
+
+def is_draining() -> bool:
+    """Return whether a drain runs, which also makes the repeated attempts that are due."""
+    return cache.get(_TURN) is not None
 
 
 class Sender:
