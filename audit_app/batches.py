@@ -10,7 +10,6 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import UUIDField
 from django.db.models.base import ModelState
-from psycopg.pq import Format
 
 from audit_app.entry_checks import StoredBatch
 from audit_app.models import AuditEntry
@@ -85,6 +84,9 @@ def _entry(row: tuple[Any, ...], alias: str) -> AuditEntry:
 def _rows(statement: str, tenant_id: UUID, start: int, end: int) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
+            # With SQLite, the driver need not be in memory.
+            from psycopg.pq import Format
+
             # As text, the driver would get two digits for each byte of an entry.
             cursor.cursor.format = Format.BINARY
         cursor.execute(statement, [_TENANT.get_db_prep_value(tenant_id, connection), start, end])

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import UUIDField
-from psycopg.pq import Format
 
 from audit_app import tree
 from audit_app.models import Tile
@@ -137,6 +136,9 @@ class Tiles:
         tenant_id = _TENANT.get_db_prep_value(self.tenant_id, connection)
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
+                # With SQLite, the driver need not be in memory.
+                from psycopg.pq import Format
+
                 # As text, the driver would get two digits for each byte of a tile.
                 cursor.cursor.format = Format.BINARY
                 text = connection.prepared(_READ_ALL)  # type: ignore[attr-defined]  # our own
