@@ -6,7 +6,7 @@ REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "requests_app.doors.api.schema.Schema",
+    "DEFAULT_SCHEMA_CLASS": "requests_app.doors.api.generator.Schema",
     "EXCEPTION_HANDLER": "requests_app.doors.api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
 }
@@ -18,7 +18,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "requests_app.doors.api.schema.close_bodies",
+        "requests_app.doors.api.generator.close_bodies",
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {

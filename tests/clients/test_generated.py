@@ -12,7 +12,6 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from drf_spectacular.drainage import GENERATOR_STATS
-from drf_spectacular.generators import SchemaGenerator
 from pytest_django.live_server_helper import LiveServer
 
 from lockbox_client import AuthenticatedClient, models
@@ -25,6 +24,7 @@ from lockbox_client.models import (
     Problem,
     StepUpInRequest,
 )
+from requests_app.doors.api.generator import Generator
 from requests_app.management.commands import openapi
 from requests_app.models import Grant
 from tests.caller import token_of
@@ -60,7 +60,7 @@ def test_the_committed_document_is_the_codes() -> None:
 
 def test_the_document_is_made_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     GENERATOR_STATS.reset()
-    SchemaGenerator().get_schema(request=None, public=True)
+    Generator().get_schema(request=None, public=True)
     assert not GENERATOR_STATS, capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import django_filters
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -37,7 +37,7 @@ from requests_app.doors.api.fields import (
     YesNoFilter,
 )
 from requests_app.doors.api.plain import Shape, words_of
-from requests_app.doors.api.schema import IF_MATCH, one, problems
+from requests_app.doors.api.schema import IF_MATCH, extend_schema, one, problems
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.models import AccessRequest, Decision, Grant, Level, Resource
 from requests_app.platform.addresses import absolute

@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -50,6 +50,7 @@ from requests_app.doors.api.callbacks import CALLBACK, CLIENT, callback_in, obje
 from requests_app.doors.api.decision_point import TAG
 from requests_app.doors.api.errors import KeyReused, in_words_of
 from requests_app.doors.api.fields import CommentIn
+from requests_app.doors.api.schema import extend_schema
 from requests_app.models import AccessDraft, AccessRequest, AccessTask, Ticket
 from requests_app.queries import access, asking
 

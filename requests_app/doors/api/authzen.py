@@ -21,7 +21,6 @@ from requests_app.domain.errors import Malformed
 from requests_app.domain.evaluation import Question
 from requests_app.doors.api import errors
 from requests_app.doors.api.requestable import AccessRequestHint, ApprovalEcho
-from requests_app.doors.api.schema import Schema
 from requests_app.models import Grant
 
 #: How many questions one call can have.
@@ -371,10 +370,3 @@ def searching(needed: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
             token={**_TEXT, "description": "The `next_token` of the page before, with the same question."},
         ),
     )
-
-
-class AuthZenSchema(Schema):
-    """Describes the AuthZEN routes: the standard's statuses, and 503 if the product can't answer."""
-
-    def _faults(self) -> list[int]:
-        return [400, 401, 403, 406, 413, 429, 503]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.urls import path, re_path
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework.response import Response
 
 from requests_app import operations
@@ -26,32 +26,17 @@ from requests_app.doors.api import azure_shapes as shapes
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict
 from requests_app.doors.api.pages import CURSOR, Pages
-from requests_app.doors.api.schema import Schema
+from requests_app.doors.api.schema import described_by, extend_schema
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
 
-API_VERSION = "2018-02-28-preview"
-PROVIDER = shapes.PROVIDER
+API_VERSION, PROVIDER = shapes.API_VERSION, shapes.PROVIDER
 TAG = "azure"
 
 
-class AzureSchema(Schema):
-    """Describes the Azure routes in the OpenAPI document, with the parameter `api-version` and Azure's error format."""
-
-    def get_override_parameters(self) -> list[Any]:
-        version = OpenApiParameter(
-            "api-version", str, enum=[API_VERSION], required=getattr(self.view, "needs_version", True)
-        )
-        return [version, *super().get_override_parameters()]
-
-    def _problem(self, status: int) -> dict[str, Any]:
-        component = self.resolve_serializer(shapes.AzureError(), "response")
-        return {**super()._problem(status), "content": {"application/json": {"schema": component.ref}}}
-
-
+@described_by("AzureSchema")
 class AzureView(ApiView):
-    schema = AzureSchema()
     has_no_etag: ClassVar[bool] = True
     needs_version: ClassVar[bool] = True
     #: The present status of the access request, for the error after a call that was too late.

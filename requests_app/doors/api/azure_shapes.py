@@ -21,6 +21,7 @@ from requests_app.doors.api.fields import Strict, Text
 from requests_app.models import AccessRequest, Grant
 from requests_app.queries import access
 
+API_VERSION = "2018-02-28-preview"
 PROVIDER = "Microsoft.CustomerLockbox"
 
 

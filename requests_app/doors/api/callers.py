@@ -10,7 +10,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -28,6 +28,7 @@ from requests_app.domain.acts.callers import (
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
+from requests_app.doors.api.schema import extend_schema
 from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.platform.addresses import absolute
 from requests_app.platform.secret_answers import secret_answer

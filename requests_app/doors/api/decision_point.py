@@ -9,24 +9,25 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import path, reverse
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework.response import Response
 
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import authzen, exchange, requestable
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.exchange import Call
+from requests_app.doors.api.schema import described_by, extend_schema
 
 TAG = "decision point"
 
 
+@described_by("AuthZenSchema")
 class DecisionPoint(ApiView):
     """The base of the decision point's routes, which ignore an Idempotency-Key.
 
     With a key, a repeated call would return a stored permission, even after the window has closed.
     """
 
-    schema = authzen.AuthZenSchema()
     scopes: ClassVar = {"POST": Scope.EVALUATE}
     changes: ClassVar[bool] = False
     has_no_etag: ClassVar[bool] = True

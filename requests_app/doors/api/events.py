@@ -20,7 +20,7 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -31,6 +31,7 @@ from requests_app.domain.errors import DomainError, Malformed, Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.media import JSON_OR_EVENTS, EventStream
+from requests_app.doors.api.schema import extend_schema
 from requests_app.messages.webhooks import messages
 from requests_app.models.people import reread
 from requests_app.models.row_security import only_tenants

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -23,7 +23,7 @@ from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, Strict
 from requests_app.doors.api.plain import words_of
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.models import ContentAccess, Grant, Level
 from requests_app.models.token_keys import ALGORITHMS

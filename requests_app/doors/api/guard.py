@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.renderers import JSONRenderer
 
 from requests_app import operations
@@ -25,6 +25,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.events import STOPPED
 from requests_app.doors.api.media import EventStream
+from requests_app.doors.api.schema import extend_schema
 from requests_app.platform import waiting
 from requests_app.platform.long_calls import LongCall
 from requests_app.queries import callers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -14,6 +14,7 @@ from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict
 from requests_app.doors.api.guard import TAG
+from requests_app.doors.api.schema import extend_schema
 
 #: The longest grant token, in characters. A token names each resource of its window.
 TOKEN_MAX = 64 * 1024

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -21,6 +21,7 @@ from requests_app.domain.levels import NEEDED
 from requests_app.domain.reports import Kind, Report, ReportedAccess
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.guard import TAG, UNKNOWN, number_of, version_of
+from requests_app.doors.api.schema import extend_schema
 
 #: The largest number of an access: every program can store it exactly (RFC 8259, section 6).
 _MOST = 2**53 - 1

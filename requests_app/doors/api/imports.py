@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -21,7 +21,7 @@ from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.errors import FaultyRows
 from requests_app.doors.api.fields import Several, Strict, Text, YesNo
 from requests_app.doors.api.resources import KINDS
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.models import Import
 from requests_app.queries import imports as queries
 

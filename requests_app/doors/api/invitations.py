@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -17,6 +17,7 @@ from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict, Text
 from requests_app.doors.api.members import ROLES
 from requests_app.doors.api.plain import Shape
+from requests_app.doors.api.schema import extend_schema
 from requests_app.models import Invitation
 from requests_app.models.invitations import PROVIDER_ROLES
 from requests_app.queries import invitations as provider_queries

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -21,6 +21,7 @@ from requests_app.domain.errors import NotFound
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, WholeFilter
+from requests_app.doors.api.schema import extend_schema
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
 from requests_app.queries.log_search import Search, matches

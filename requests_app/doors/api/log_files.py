@@ -15,7 +15,6 @@ from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 
 from audit_app import checkpoint_history, evidence
@@ -31,7 +30,7 @@ from requests_app.domain.errors import LogDamaged, NotFound, NotYetSigned, Unacc
 from requests_app.doors.api.fields import InstantFilter, WholeFilter
 from requests_app.doors.api.log import TAGS, EntryFilter, OfLog
 from requests_app.doors.api.media import Whatever
-from requests_app.doors.api.schema import filters_of, problems
+from requests_app.doors.api.schema import extend_schema, filters_of, problems
 from requests_app.models import AccessRequest, Tenant
 from requests_app.platform.long_calls import LongCall
 from requests_app.queries import access

@@ -12,7 +12,7 @@ from uuid import UUID
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -23,7 +23,7 @@ from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import WholeFilter
 from requests_app.doors.api.log import TAGS, OfLog
 from requests_app.doors.api.media import JSON_OR_TEXT, PlainText
-from requests_app.doors.api.schema import filters_of, problems
+from requests_app.doors.api.schema import extend_schema, filters_of, problems
 from requests_app.queries import log_proofs as queries
 from requests_app.queries.log_proofs import Growth
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -12,6 +12,7 @@ from requests_app import operations
 from requests_app.domain.scopes import in_order
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict, Text
+from requests_app.doors.api.schema import extend_schema
 from requests_app.identity import verification
 from requests_app.models import Person
 

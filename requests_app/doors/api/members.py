@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -25,7 +25,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict, YesNoFilter
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.identity import factors
 from requests_app.models import Membership, Person
 from requests_app.models.row_security import own_account

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -16,6 +16,7 @@ from requests_app.domain.errors import NotAllowed, PasskeyTooLate, Unacceptable,
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict, Text
+from requests_app.doors.api.schema import extend_schema
 from requests_app.identity import challenges
 from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person, Tenant

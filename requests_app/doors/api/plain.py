@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import URLPattern, path
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -22,7 +22,7 @@ from requests_app.domain.acts.declaration import Act, Comment, Field, Kind, Noun
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import CommentIn, NeededCommentIn, Strict, Text, Uuid, Whole, YesNo
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -16,7 +16,7 @@ from requests_app.domain.acts.installation import SAVE_PLAN
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict, Text, YesNo, YesNoFilter
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.platform.addresses import absolute
 from requests_app.queries import provider as queries
 

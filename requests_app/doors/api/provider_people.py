@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -19,7 +19,7 @@ from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Strict, Text, Uuid, YesNoFilter
 from requests_app.doors.api.invitations import InvitationOut
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.doors.api.shapes import ServiceRef
 from requests_app.models import QueueAssignment
 from requests_app.queries import provider as queries

@@ -17,7 +17,6 @@ from django.utils import translation
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
-from drf_spectacular.generators import SchemaGenerator
 
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError, SentAlready
@@ -153,7 +152,10 @@ def document() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _made() -> dict[str, Any]:
-    return components.share(SchemaGenerator().get_schema(request=None, public=True))
+    # Imported late, because few processes ever make the document.
+    from requests_app.doors.api.generator import Generator
+
+    return components.share(Generator().get_schema(request=None, public=True))
 
 
 @lru_cache(maxsize=1)

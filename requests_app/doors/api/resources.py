@@ -8,7 +8,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -21,7 +21,7 @@ from requests_app.domain.levels import Level, Offer
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, Several, Strict, Text, Uuid, YesNo, YesNoFilter
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.doors.api.shapes import ServiceRef
 from requests_app.models import IdempotencyKey, Resource, Service
 from requests_app.platform.addresses import absolute

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -15,7 +15,7 @@ from requests_app.domain.acts.restored import CONFIRM_RESTORED
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.fields import Strict, Text
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.models import Tenant
 from requests_app.queries import restored as queries
 from requests_app.queries import tenant as tenants

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.core import signing
 from django.urls import path
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -19,6 +19,7 @@ from requests_app.domain.evaluation import Question
 from requests_app.doors.api import authzen
 from requests_app.doors.api.authzen import Purpose
 from requests_app.doors.api.decision_point import TAG, DecisionPoint
+from requests_app.doors.api.schema import extend_schema
 from requests_app.queries.search import MOST, Candidate, Sought, search
 
 #: How long the token of a next page can be used, in seconds.

@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework.response import Response
 
 from requests_app import operations
@@ -37,6 +37,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import errors, events
 from requests_app.doors.api import signal_shapes as shapes
 from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.schema import extend_schema
 from requests_app.messages import signals
 from requests_app.models import SignalStream, token_keys
 from requests_app.models.people import reread

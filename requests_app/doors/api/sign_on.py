@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -29,7 +29,7 @@ from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict, Text, Uuid, Whole, YesNo
-from requests_app.doors.api.schema import one, problems
+from requests_app.doors.api.schema import extend_schema, one, problems
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.identity.sso import domains
 from requests_app.models import Domain, Membership, SignOn, Tenant

@@ -9,7 +9,7 @@ from uuid import UUID
 import django_filters
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -34,7 +34,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import Strict, Text, Uuid, Whole, YesNoFilter
-from requests_app.doors.api.schema import IF_MATCH, one, problems
+from requests_app.doors.api.schema import IF_MATCH, extend_schema, one, problems
 from requests_app.doors.api.shapes import TenantRef
 from requests_app.models import IdempotencyKey, Tenant
 from requests_app.platform.addresses import absolute

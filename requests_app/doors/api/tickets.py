@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample
 from rest_framework.response import Response
 
 from requests_app import operations
@@ -19,7 +19,7 @@ from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.plain import Shape
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.schema import extend_schema, one
 from requests_app.doors.api.ticket_shapes import (
     AssignIn,
     CommentOut,

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import extend_schema
 
 from requests_app.domain.errors import NotFound
 from requests_app.doors.api import (
@@ -49,6 +48,7 @@ from requests_app.doors.api import (
     webhooks,
 )
 from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.schema import extend_schema
 from requests_app.doors.api.scim import views as scim
 
 app_name = "api"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -31,6 +31,7 @@ from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
 from requests_app.doors.api.plain import Shape
+from requests_app.doors.api.schema import extend_schema
 from requests_app.doors.api.shapes import TenantRef
 from requests_app.messages.webhooks.messages import ALL
 from requests_app.models import OutboxMessage, Webhook

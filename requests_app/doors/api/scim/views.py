@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.urls import path, re_path
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
@@ -20,6 +19,7 @@ from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.errors import NotTheSame
+from requests_app.doors.api.schema import extend_schema
 from requests_app.doors.api.scim import bodies, directories, discovery, filters, groups, shapes
 from requests_app.doors.api.scim.directories import Directory
 from requests_app.models import Person
