@@ -48,7 +48,7 @@ def test_only_fixed_texts_are_prepared(session: Any) -> None:
     assert prepared_on(session) == ["SELECT 2 WHERE $1"]
 
 
-def test_the_places_of_values_in_a_long_text_are_looked_for_once(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_places_of_values_in_a_long_text_are_found_once(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both limits of psycopg, below which it remembers a text itself, are exceeded: its length, and its values."""
     parsed, parse = list[bytes](), cursor_module._query2pg_nocache
 
