@@ -147,7 +147,7 @@ def both(*judges: Judge) -> Judge:
 
 
 _PG, _LITE = ("postgresql",), ("sqlite",)
-_ACCESS, _ONE = "access, 1", "access, one tenant"
+_ACCESS, _ONE = "access with its entry", "access, one tenant"
 AIMS = (
     Aim("advice, 32 connections", "285–515 a second", "the rate of Cerbos in the same run", "decisions",
         in_smallest(of_peer("advice", 1)), _PG),

@@ -86,7 +86,7 @@ def _ours(ours: product.Product, pairs: Sequence[grants.Pair], secrets: Sequence
     hot = [pair for pair in pairs if pair.tenant == pairs[0].tenant]
     return [
         _Kind("advice", list(lines(pairs, secrets, {})), ours.port, ours.used),
-        _Kind("access", list(lines(pairs, secrets, _ACCESS)), ours.port, ours.used, writes=True),
+        _Kind("access with its entry", list(lines(pairs, secrets, _ACCESS)), ours.port, ours.used, writes=True),
         _Kind("access, one tenant", list(lines(hot, secrets, _ACCESS)), ours.port, ours.used, writes=True),
         _Kind("access, one connection", list(lines(pairs, secrets, _ACCESS)), ours.port, ours.used, True, 1),
     ]

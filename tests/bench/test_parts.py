@@ -147,7 +147,7 @@ def test_rates_are_compared_with_those_of_the_peer_in_the_same_run_and_world(tmp
     for size, theirs, ours in (("10,000", 4_000, 2_400), ("1,000,000", 5_000, 2_500)):
         results = [
             {"name": f"{name}, {size} grants", "rate": rate, "p99": 30, "longest": 100}
-            for name, rate in (("Cerbos 1, no log", theirs), ("advice", theirs), ("access", ours))
+            for name, rate in (("Cerbos 1, no log", theirs), ("advice", theirs), ("access with its entry", ours))
         ]
         report(tmp_path, "postgresql", "decisions", *results, world=size)
     found = {what: cells[2:4] for what, cells in rows(tmp_path, ("decisions", "postgresql")).items()}
