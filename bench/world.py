@@ -16,13 +16,19 @@ TENANTS = 1_000
 
 def make(mailbox: Path) -> Cast:
     """Write the cast of the tests, many other tenants, and a mailbox with 200 messages. Return the cast."""
-    cast = gather()
+    cast = make_small(mailbox)
     at = clock.now()
     plan = cast.contoso.plan
     Tenant.objects.bulk_create(
         Tenant(name=f"Tenant {n}", slug=f"tenant-{n}", plan=plan, lockbox_on=True, created_at=at)
         for n in range(TENANTS)
     )
+    return cast
+
+
+def make_small(mailbox: Path) -> Cast:
+    """Write the cast of the tests, and a mailbox with 200 messages. Return the cast."""
+    cast = gather()
     settings.CONTENT_ROOT = mailbox
     folder = mailbox / cast.resource().locator
     for name in ("cur", "new", "tmp"):
