@@ -520,11 +520,11 @@ def reread(actor: Actor) -> Actor:
     return reread_person(actor)[0]
 
 
-def reread_person(actor: Actor, reads: Reads | None = None) -> tuple[Actor, Person | None, list[Any]]:
-    """Return what `reread` returns, the account of a person who has signed in, and what `reads` finds."""
+def reread_person(actor: Actor, *reads: Reads) -> tuple[Actor, Person | None, list[Any]]:
+    """Return what `reread` returns, the account of a person who has signed in, and each row of `reads`, or None."""
     if not actor.is_person or actor.token_id is not None or actor.machine is not None:
-        return _reread_other(actor), None, reads[0](**reads[1]) if reads else []
-    people, found = _WITH_ROLES[actor.side].with_one({"pk": actor.person}, reads)
+        return _reread_other(actor), None, [next(iter(query(**values)), None) for query, values in reads]
+    people, found = _WITH_ROLES[actor.side].with_others({"pk": actor.person}, *reads)
     if not people or not people[0].is_active:
         return _without_roles(actor), None, found
     given_roles = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec
@@ -49,7 +49,6 @@ from requests_app.operations._entries import described, searched
 from requests_app.operations._locked_rows import FIND, locked_grant, read_decisions
 from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
-from requests_app.platform.database import bounds
 from requests_app.platform.database.compiled import Reads
 from requests_app.platform.database.errors import gave_up_waiting
 from requests_app.queries import standing
@@ -149,14 +148,14 @@ class Step:
 
         Call this after all other rows are locked. If the act is refused later, the refusal is recorded in that log.
         `service_id`, `holder` and `parties` are facts that the rules of the declaration need. `found` gets the row of
-        the query `reads`. Return the head of the log, which an act that writes only one entry can use.
+        the query `reads`, or None. Return the head of the log, which an act that writes only one entry can use.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         self.is_practice = is_practice(row)
         head = self.take_turn(tenant_id)
         # Read the actor again, because a role may have been taken away while this act waited for its turn.
-        self.actor, self.person, self.found = reread_person(self.actor, reads)
+        self.actor, self.person, self.found = reread_person(self.actor, *filter(None, (reads,)))
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
@@ -251,32 +250,26 @@ class TicketMove(Step):
 
 
 @contextmanager
-def act(
-    declared: Act, *, actor: Actor, rereads: bool = True, is_inside: bool = False, only_judges: bool = False
-) -> Iterator[Step]:
+def act(declared: Act, *, actor: Actor, rereads: bool = True, is_inside: bool = False) -> Iterator[Step]:
     """Run one act in one durable transaction, and tell the observers how it ended. `_act` explains the rest."""
-    inner = _act(declared, actor=actor, rereads=rereads, is_inside=is_inside, only_judges=only_judges)
+    inner = _act(declared, actor=actor, rereads=rereads, is_inside=is_inside)
     with telemetry.watched(telemetry.ACT, declared.name), inner as current:
         yield current
 
 
 @contextmanager
-def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool, only_judges: bool) -> Iterator[Step]:
+def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool) -> Iterator[Step]:
     """Run one act in one durable transaction.
 
     If the act is refused, the transaction is rolled back, and the refusal is then recorded in a second transaction. If
     the database fails, the error has the status 503. With `rereads=False`, the act itself checks, after it has taken
     its locks, that the actor still has the account and the roles. With `is_inside`, the act is a part of the caller's
-    transaction: a restore loads the database in the same one. With `only_judges`, the act stores nothing, so its commit
-    does not wait for the disk. A refusal is recorded as always.
+    transaction: a restore loads the database in the same one.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
-    # A form's key is claimed in this transaction, and the claim must last.
-    is_quick = only_judges and actor.once is None
-    within = bounds.within(replace(bounds.current(), waits_for_disk=False)) if is_quick else nullcontext()
     try:
-        with within, transaction.atomic(durable=not is_inside):
+        with transaction.atomic(durable=not is_inside):
             _take_key(current)
             current.has_begun = True
             if rereads:
@@ -289,11 +282,11 @@ def _act(declared: Act, *, actor: Actor, rereads: bool, is_inside: bool, only_ju
                 held_outcome = held.propose()
             _post(current)
     except DomainError as refusal:
-        _refused(current, refusal)
+        record_refusal(current, refusal)
         raise
     except IntegrityError as error:
         guarded = _as_refusal(error)
-        _refused(current, guarded)
+        record_refusal(current, guarded)
         raise guarded from error
     except (DatabaseError, InterfaceError) as error:
         if current.only_notes:
@@ -563,7 +556,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     raise error
 
 
-def _refused(current: Step, refusal: DomainError) -> None:
+def record_refusal(current: Step, refusal: DomainError) -> None:
     """Record that an act of a known person was refused: what the person tried, and why it was refused."""
     actor = current.actor
     if not actor.is_person:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
+from uuid import UUID
 
-from django.db.models import Exists, OuterRef, UUIDField
+from django.db.models import DateTimeField, Exists, OuterRef, Subquery, UUIDField
 from django.utils.translation import gettext as _
 
 from audit_app.beside import Beside
+from audit_app.models import ChainHead
 from requests_app.content.connectors.base import (
     Connector,
     ConnectorError,
@@ -54,27 +56,38 @@ from requests_app.domain.ids import NO_ID, as_id
 from requests_app.domain.levels import Level
 from requests_app.domain.policy import ContentAccessFacts
 from requests_app.models import AccessRequestResource, ContentAccess, Grant, Person, Resource
+from requests_app.models.people import reread_person
 from requests_app.models.scoping import CompiledFind
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
+from requests_app.operations._judging import judging
 from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, Reads
 from requests_app.platform.waiting import Ending
 from requests_app.words import sentences
 
 PAGE = 100
 
-_GRANT = CompiledFind(lambda: Grant.objects.select_related("access_request__ticket", "tenant").locked())
+#: The tenant is read with the resource.
+_GRANT = CompiledFind(lambda: Grant.objects.select_related("access_request__ticket").locked())
 
 
-def _with_scope(resource: Any, tenant: Any, access_request: Any) -> Any:
-    """Return a resource of a tenant, with whether the access request names it."""
-    named = AccessRequestResource.objects.filter(access_request_id=access_request, resource=OuterRef("pk"))
-    rows = Resource.objects.filter(pk=resource, tenant_id=tenant).select_related("service", "tenant")
+def _with_time(grant: Any, here: Any) -> Any:
+    """Return a grant with the time, and the time of the newest entry of its tenant's log."""
+    newest = ChainHead.objects.filter(pk=OuterRef("tenant_id")).values("last_at")
+    rows = Grant.objects.select_related("access_request__ticket").filter(pk=grant)
+    return rows.annotate(now=clock.column(here), log_at=Subquery(newest)).order_by()
+
+
+def _with_scope(resource: Any, grant: Any) -> Any:
+    """Return a resource of the grant's tenant, with whether its access request names the resource."""
+    named = AccessRequestResource.objects.filter(access_request__grant__id=grant, resource=OuterRef("pk"))
+    rows = Resource.objects.filter(pk=resource, tenant__grants__id=grant).select_related("service", "tenant")
     return rows.annotate(is_in_scope=Exists(named)).order_by()
 
 
-_RESOURCE = CompiledQuery(_with_scope, resource=UUIDField(), tenant=UUIDField(), access_request=UUIDField())
+_UNLOCKED = CompiledQuery(_with_time, grant=UUIDField(), here=DateTimeField())
+_RESOURCE = CompiledQuery(_with_scope, resource=UUIDField(), grant=UUIDField())
 
 _EVENTS = {
     ContentAccess.Kind.LIST_ASKED: CONTENT_LIST_ASKED,
@@ -236,8 +249,8 @@ def _open(
     after the record is committed.
     """
     level = _NEEDED[kind]
-    with act(OPEN_ITEM, actor=actor, rereads=False, only_judges=True) as current:
-        access = _authorised(current, grant_id, resource_id, level=level)
+    with judging(OPEN_ITEM, actor=actor) as current:
+        access = _judged(current, grant_id, resource_id, level=level)
         if place is not None:
             # This comes before the connector is asked. A refusal here is an entry in the log.
             place.take(access.grant.pk, tenant_id=access.grant.tenant_id)
@@ -279,25 +292,46 @@ def _record(
     return access
 
 
-def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
-    """Lock the grant, and require that the rule for content accesses allows this access now.
+def _judged(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
+    """Require that the rule for content accesses allows this access now. One statement reads all facts.
 
-    The rule is `policy.require_content_access`.
+    Nothing is locked, so nothing here is certain any more when the access is recorded.
     """
+    grant_id = as_id(grant_id) or NO_ID
+    window = _UNLOCKED, {"grant": grant_id, "here": clock.here()}
+    asker = current.actor
+    current.actor, current.person, (grant, resource) = reread_person(asker, window, _named(resource_id, grant_id))
+    if grant is None or not policy.is_visible(asker, grant.access_request):
+        raise NotFound
+    current.correlation_id, current.is_practice = grant.access_request_id, grant.access_request.is_practice
+    current.tenant_id, current.subject_type, current.subject_id = grant.tenant_id, "grant", str(grant.pk)
+    # If the clock was set back, a window that has closed must not open again.
+    current.at = max(filter(None, (clock.brought(grant.now), grant.log_at)))
+    return _allowed(current, grant, resource, level)
+
+
+def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
+    """Lock the grant, and require that the rule for content accesses allows this access now."""
     # The row lock puts a revocation and an access in order: the one that commits first is valid.
     grant = _GRANT(grant_id, actor=current.actor)
-    access_request = grant.access_request
-    current.correlation_id = access_request.pk
-    named = {"resource": as_id(resource_id) or NO_ID, "tenant": grant.tenant_id}
-    reads = _RESOURCE, {**named, "access_request": access_request.pk}
-    current.head = current.concerns("grant", grant, grant.tenant_id, reads=reads)
+    current.correlation_id = grant.access_request_id
     # The roles are read only here, under the locks: they may have changed while the act waited.
-    actor = current.actor
+    current.head = current.concerns("grant", grant, grant.tenant_id, reads=_named(resource_id, grant.pk))
+    return _allowed(current, grant, current.found[0], level)
+
+
+def _named(resource_id: object, grant_id: UUID) -> Reads:
+    return _RESOURCE, {"resource": as_id(resource_id) or NO_ID, "grant": grant_id}
+
+
+def _allowed(current: Step, grant: Grant, found: Any, level: Level) -> RecordedAccess:
+    """Apply `policy.require_content_access` to the rows that were read."""
+    actor, access_request = current.actor, grant.access_request
     policy.require_act(actor, current.action)
     if not policy.is_visible(actor, access_request):
         raise NotFound
-    resource = _visible(current.found, actor)
-    # The tenant that was read with the grant is from before the wait for the locks.
+    resource = _visible(found, actor)
+    # It was read after the wait for the locks.
     grant.tenant = resource.tenant
     current.detail = {"resource": str(resource.pk)}
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
@@ -327,15 +361,15 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     return RecordedAccess(grant, resource, current.at)
 
 
-def _visible(found: list[Any], actor: Actor) -> Any:
+def _visible(found: Any, actor: Actor) -> Any:
     """Return the resource that was read, if the actor can see it, as `visible_to(actor).find(id)` does.
 
     It was read together with the actor's roles, which are known only now.
     """
     scope = Resource.objects.scope_of(actor)
-    if not found or (scope is not None and getattr(found[0], scope[0]) not in scope[1]):
+    if found is None or (scope is not None and getattr(found, scope[0]) not in scope[1]):
         raise NotFound
-    return found[0]
+    return found
 
 
 def _has_second_factor(current: Step) -> bool:

@@ -458,16 +458,20 @@ def test_a_compiled_visible_query_returns_what_visible_to_returns(cast: Cast) ->
     assert query(replace(cast.as_("ada"), tenant_roles={}), state="PENDING_CUSTOMER") == []
 
 
-def test_two_queries_are_one_statement(cast: Cast, django_assert_num_queries: Any) -> None:
-    """Several rows of the first one, and one row or none of the other one, with joined rows and annotations."""
+def test_a_query_and_others_of_one_row_are_one_statement(cast: Cast, django_assert_num_queries: Any) -> None:
+    """Several rows of the first one, and one row or none of each other, with joined rows and annotations."""
     people = CompiledQuery(lambda side: Person.objects.get_queryset().filter(side=side), side=CharField())
     tenants = CompiledQuery(
         lambda pk: Tenant.objects.filter(pk=pk).select_related("plan").annotate(twice=F("name")), pk=UUIDField()
     )
+    plans = CompiledQuery(lambda pk: Plan.objects.filter(pk=pk), pk=UUIDField())
+    plan = cast.contoso.plan
     for side, pk in (("customer", cast.contoso.pk), ("customer", uuid.uuid4()), ("nobody", cast.contoso.pk)):
-        expected = people(side=side), [] if side == "nobody" else tenants(pk=pk)
+        expected = people(side=side), None if side == "nobody" else next(iter(tenants(pk=pk)), None)
         with django_assert_num_queries(1):
-            found = people.with_one({"side": side}, (tenants, {"pk": pk}))
-        assert ({*found[0]}, len(found[0]), found[1]) == ({*expected[0]}, len(expected[0]), expected[1])
-        assert [(one.plan.name, one.twice) for one in found[1]] == [(one.plan.name, one.name) for one in expected[1]]
-    assert people.with_one({"side": "customer"}, None) == (people(side="customer"), [])
+            found, (tenant, other) = people.with_others({"side": side}, (tenants, {"pk": pk}), (plans, {"pk": plan.pk}))
+        assert ({*found}, len(found), tenant) == ({*expected[0]}, len(expected[0]), expected[1])
+        assert other == (None if side == "nobody" else plan)
+        if tenant is not None:
+            assert (tenant.plan.name, tenant.twice) == (plan.name, cast.contoso.name)
+    assert people.with_others({"side": "customer"}) == (people(side="customer"), [])

@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from django.db import OperationalError, connection, transaction
 from structlog.testing import capture_logs
 
 from audit_app import recorder
-from audit_app.models import AuditEntry
+from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
 from requests_app.content.connectors.base import ByteSource, Connector, ConnectorUnavailable, Item, Listing, Stream
 from requests_app.domain import clock
@@ -72,6 +73,8 @@ class Fake(Connector):
         super().__init__()
         self.make, self.calls, self.fails = chunks, 0, False
         self.source: Source | None = None
+        #: What happens while the name of an item is read.
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def _ask(self) -> None:
         self.calls += 1
@@ -87,6 +90,7 @@ class Fake(Connector):
 
     def stat(self, locator: str, item_id: str) -> Item:
         self.calls += 1
+        self.meanwhile()
         return Item(item_id, item_id, CANARY, "document", 7, None, "text/plain")
 
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
@@ -335,6 +339,51 @@ def test_a_window_that_was_closed_early_gives_nothing(cast: Cast, end: str, use:
     with pytest.raises(WindowNotOpen):
         _read(cast, grant)
     assert (_looks(grant), fake.calls) == ([], 0)
+
+
+def test_a_window_that_is_closed_while_the_name_is_read_gives_nothing(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    """The access is judged without locks before the name is read. When it is recorded, it is judged again."""
+    fake, grant = use(Fake()), cast.opened()
+    fake.meanwhile = partial(operations.revoke, grant.access_request_id, actor=cast.as_("ada"))
+    with pytest.raises(WindowNotOpen):
+        content.open_item(grant.pk, cast.resource().pk, "x", actor=cast.as_("priya"))
+    assert (_looks(grant), fake.calls, fake.source) == ([], 1, None)
+    assert _events(grant) == ["grant.revoked", "act.refused"]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (lambda cast: QueueAssignment.objects.filter(person=cast.priya).delete(), NotFound),
+        (lambda cast: Person.objects.get_queryset().filter(pk=cast.priya.pk).update(is_active=False), NotFound),
+        (
+            lambda cast: Person.objects.get_queryset().filter(pk=cast.priya.pk).update(totp_set_up_at=None),
+            SecondFactorRequired,
+        ),
+        (lambda cast: Resource.objects.filter(pk=cast.resource().pk).update(is_active=False), NotCovered),
+        (lambda cast: Tenant.objects.filter(pk=cast.contoso.pk).update(ruled_out="read"), NotCovered),
+        # If the clock was set back, the log's time counts.
+        (lambda cast: ChainHead.objects.update(last_at=clock.now() + timedelta(hours=9)), WindowNotOpen),
+    ],
+)
+@pytest.mark.parametrize("is_before", [True, False])
+def test_what_an_access_depends_on_is_read_before_the_name_and_again_when_it_is_recorded(
+    cast: Cast,
+    use: Callable[[Fake], Fake],
+    change: Callable[[Cast], object],
+    refusal: type[DomainError],
+    is_before: bool,
+) -> None:
+    fake, grant, priya = use(Fake()), cast.opened(), cast.as_("priya")
+    if is_before:
+        change(cast)
+    else:
+        fake.meanwhile = partial(change, cast)
+    with pytest.raises(refusal):
+        content.open_item(grant.pk, cast.resource().pk, "x", actor=priya)
+    assert (_looks(grant), fake.calls, fake.source) == ([], 0 if is_before else 1, None)
+    # A row that the engineer can't see any more has no entry.
+    assert _events(grant) == ([] if refusal is NotFound else ["act.refused"])
 
 
 def test_a_ticket_that_ended_gives_nothing_though_its_window_were_open(cast: Cast) -> None:

@@ -13,9 +13,11 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
+from requests_app.content.connectors import registry
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import WindowNotOpen
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
+from requests_app.platform.database import bounds
 from tests.caller import Caller, token_of
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
@@ -116,9 +118,10 @@ def test_a_customers_approval_reads_nothing_twice(cast: Cast) -> None:
 
 
 def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path: Path) -> None:
-    """It is authorised before the connector is asked for the name, and again when the access is recorded.
+    """It is authorised by one statement before the connector is asked for the name, and again when it is recorded.
 
-    Each time: the window (locked), the log with the clock, and the engineer with the second factor and the resource.
+    The second time: the window (locked), the log with the clock, and the engineer with the second factor and the
+    resource.
     """
     settings.CONTENT_ROOT = tmp_path
     grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
@@ -127,7 +130,7 @@ def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path
         with CaptureQueriesContext(connection) as captured:
             _open_item(grant, resource, priya)
     authorised = ["grant", "audit_lock_head", "person"]
-    assert [_table(sql) for sql in _statements(captured)] == [*authorised, *authorised, "+contentaccess"]
+    assert [_table(sql) for sql in _statements(captured)] == ["person", *authorised, "+contentaccess"]
     assert ContentAccess.objects.filter(grant=grant).count() == 2
 
 
@@ -142,30 +145,36 @@ def _open_item(grant: Grant, resource: Resource, actor: Actor) -> None:
     opened[-1].close()
 
 
-def test_only_the_commit_of_an_access_that_is_recorded_waits_for_the_disk(
+def test_an_access_is_judged_without_a_transaction_before_the_connector_is_asked(
     cast: Cast, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the connector is asked, the access is only judged. A refusal is recorded, so its commit waits, too."""
+    """So it locks nothing, and waits for no lock. Still, its statement has the time limit of an act."""
     settings.CONTENT_ROOT = tmp_path
     grant, resource, priya = cast.opened(), cast.resource(), cast.as_("priya")
     _fill(tmp_path / resource.locator)
-    database: Any = connection
-    waits, commit = list[bool](), database._commit
+    done, find = list[Any](), registry.connector_for
+    monkeypatch.setattr(bounds, "_process", bounds.web(statement_seconds=15, threads=4))
 
-    def noted() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT source <> 'session' FROM pg_settings WHERE name = 'synchronous_commit'")
-            waits.append(cursor.fetchone()[0])
-        commit()
+    def noted(execute: Any, sql: str, *rest: Any) -> Any:
+        now = bounds.current()
+        done.append("transaction" if connection.in_atomic_block else now.read)
+        return execute(sql, *rest)
 
-    monkeypatch.setattr(database, "_commit", noted)
-    _open_item(grant, resource, priya)
-    assert waits == [False, True]
-    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
-    waits.clear()
-    with pytest.raises(WindowNotOpen):
+    def asked(name: str) -> Any:
+        done.append("connector")
+        return find(name)
+
+    monkeypatch.setattr(operations.content, "connector_for", asked)
+    with connection.execute_wrapper(noted):
         _open_item(grant, resource, priya)
-    assert waits == [True]
+    assert list(dict.fromkeys(done)) == [bounds.ACT_SECONDS, "connector", "transaction"]
+    assert done.count(bounds.ACT_SECONDS) == 1
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    done.clear()
+    with connection.execute_wrapper(noted), pytest.raises(WindowNotOpen):
+        _open_item(grant, resource, priya)
+    # Only the refusal is recorded in a transaction.
+    assert list(dict.fromkeys(done)) == [bounds.ACT_SECONDS, "transaction"]
 
 
 def _table(sql: str) -> str:

@@ -47,9 +47,6 @@ class Bounds:
     #: Whether a broken connection is replaced during the work, and not only after it. That is for loops that never end.
     #: A request may hold a lock in its session, and must notice if that lock is lost.
     reconnects: bool = False
-    #: Whether a commit waits for the disk, and for a synchronous standby (PostgreSQL). It need not if the transaction
-    #: stores nothing. PostgreSQL itself waits as soon as a row was locked.
-    waits_for_disk: bool = True
 
 
 #: Commands have no limits: they may read the whole log, and no person waits for their answer.

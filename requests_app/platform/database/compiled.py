@@ -72,15 +72,15 @@ class CompiledQuery:
     def __call__(self, **values: Any) -> list[Any]:
         return self.ready(values).rows(values)
 
-    def with_one(self, values: Mapping[str, Any], reads: Reads | None) -> tuple[list[Any], list[Any]]:
-        """Return the rows of this query and of another one, which finds one row at most. One statement reads both.
+    def with_others(self, values: Mapping[str, Any], *reads: Reads) -> tuple[list[Any], list[Any]]:
+        """Return the rows of this query, and of each of `reads` the row or None. One statement reads all of them.
 
-        The rows have no order. If this query finds nothing, the row of the other one is not returned either.
+        Each of `reads` finds one row at most. The rows have no order. If this query finds nothing, no row of the others
+        is returned either.
         """
-        if reads is None:
+        if not reads:
             return self(**values), []
-        query, others = reads
-        return self.ready(values).rows_with(values, query.ready(others), others)
+        return self.ready(values).rows_with(values, [(query.ready(others), others) for query, others in reads])
 
     def ready(self, values: Mapping[str, Any]) -> _Compiled:
         if values.keys() != self._fields.keys() or None in values.values():
@@ -205,18 +205,24 @@ class _Compiled:
         return self._made(found, connection)
 
     def rows_with(
-        self, values: Mapping[str, Any], other: _Compiled, others: Mapping[str, Any]
+        self, values: Mapping[str, Any], others: Sequence[tuple[_Compiled, Mapping[str, Any]]]
     ) -> tuple[list[Any], list[Any]]:
         connection = connections[self._using]
-        (sql, params), (more, further) = self.statement(values, connection), other.statement(others, connection)
+        sql, params = self.statement(values, connection)
+        made = [other.statement(its, connection) for other, its in others]
+        whole = f"SELECT * FROM ({sql}) one"  # noqa: S608 - texts that Django made
+        whole += "".join(f" LEFT JOIN ({more}) other_{n} ON true" for n, (more, _further) in enumerate(made))
         with connection.cursor() as cursor:
-            both = f"SELECT * FROM ({sql}) one LEFT JOIN ({more}) other ON true"  # noqa: S608 - texts that Django made
-            cursor.execute(prepared(both), [*params, *further])
+            cursor.execute(prepared(whole), [*params, *(value for _more, further in made for value in further)])
             found = cursor.fetchall()
-        width = len(self._columns)
-        # The first column is the key, which is empty only if there is no such row.
-        ones = [row[width:] for row in found[:1] if row[width] is not None]
-        return self._made([row[:width] for row in found], connection), other._made(ones, connection)
+        end, ones = len(self._columns), list[Any]()
+        rows = self._made([row[:end] for row in found], connection)
+        for other, _its in others:
+            begin, end = end, end + len(other._columns)
+            # The first column is the key, which is empty only if there is no such row.
+            its = [row[begin:end] for row in found[:1] if row[begin] is not None]
+            ones.append(next(iter(other._made(its, connection)), None))
+        return rows, ones
 
     def _made(self, found: list[Sequence[Any]], connection: Any) -> list[Any]:
         if self._makes is not None:

@@ -210,5 +210,4 @@ def on_server(now: Bounds) -> list[bytes]:
         "lock_timeout": now.lock_on_server,
         "idle_in_transaction_session_timeout": now.idle,
     }
-    sets = [f"SET LOCAL {name} = {seconds * 1000:.0f}".encode() for name, seconds in limits.items() if seconds]
-    return sets if now.waits_for_disk else [*sets, b"SET LOCAL synchronous_commit = off"]
+    return [f"SET LOCAL {name} = {seconds * 1000:.0f}".encode() for name, seconds in limits.items() if seconds]
