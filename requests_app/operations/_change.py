@@ -6,7 +6,7 @@ that log's tenant and writes an entry to the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ from requests_app.models.people import reread, reread_person
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
 from requests_app.operations._entries import described, searched
-from requests_app.operations._locked_rows import FIND, locked_grant, read_decisions
+from requests_app.operations._locked_rows import FIND, earlier_decision, locked_grant, read_decisions
 from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
 from requests_app.platform.database.compiled import Reads
@@ -142,20 +142,20 @@ class Step:
         service_id: UUID | None = None,
         holder: UUID | None = None,
         parties: Mapping[Party, frozenset[UUID]] | None = None,
-        reads: Reads | None = None,
+        reads: Sequence[Reads] = (),
     ) -> ChainHead:
         """Name the row that the act is about, take the turn at its tenant's log, and then read the clock.
 
         Call this after all other rows are locked. If the act is refused later, the refusal is recorded in that log.
         `service_id`, `holder` and `parties` are facts that the rules of the declaration need. `found` gets the row of
-        the query `reads`, or None. Return the head of the log, which an act that writes only one entry can use.
+        each query in `reads`, or None. Return the head of the log, which an act that writes only one entry can use.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         self.is_practice = is_practice(row)
         head = self.take_turn(tenant_id)
         # Read the actor again, because a role may have been taken away while this act waited for its turn.
-        self.actor, self.person, self.found = reread_person(self.actor, *filter(None, (reads,)))
+        self.actor, self.person, self.found = reread_person(self.actor, *reads)
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
@@ -338,7 +338,9 @@ def change(
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
-        head = outer.concerns("access_request", row, row.tenant_id, reads=reads(row) if reads else None)
+        earlier_one = earlier_decision(row) if edge.moves.is_decision else []
+        asked = [*([reads(row)] if reads else []), *earlier_one]
+        head = outer.concerns("access_request", row, row.tenant_id, reads=asked)
         row.locked_at = outer.at
         if not policy.is_visible(outer.actor, row):
             raise NotFound
@@ -347,7 +349,7 @@ def change(
         step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
         step.correlation_id = row.pk
         if edge.moves.is_decision:
-            read_decisions(row)
+            read_decisions(row, outer.found[-1] if earlier_one else None)
         earlier = row.deciders_before(edge.stage) if Party.DECIDER in declared.separate_from else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         if still is not None:

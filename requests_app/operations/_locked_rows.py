@@ -10,7 +10,7 @@ from django.db.models import QuerySet, UUIDField
 from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Decision, Grant
 from requests_app.models.scoping import CompiledFind
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, Reads
 
 #: Finds and locks an access request that an actor can see.
 FIND = CompiledFind(
@@ -20,13 +20,34 @@ _DECISIONS = CompiledQuery(
     lambda row: Decision.objects.select_related("decider", "client__account").filter(access_request_id=row),
     row=UUIDField(),
 )
+#: A constraint allows one decision for each stage.
+_FIRST_DECISION = CompiledQuery(
+    lambda row: Decision.objects.select_related("decider", "client__account").filter(
+        access_request_id=row, stage=Decision.Stage.PROVIDER
+    ),
+    row=UUIDField(),
+)
 
 
-def read_decisions(row: AccessRequest) -> None:
-    """Read the decisions of an access request, as `prefetch_related` does, so that they are read only once."""
+def earlier_decision(row: AccessRequest) -> list[Reads]:
+    """Return the query for the one decision that an access request has while it waits for the customer.
+
+    Read it together with the actor, and pass it to `read_decisions`. In each other state, return [].
+    """
+    return [(_FIRST_DECISION, {"row": row.pk})] if row.state == State.PENDING_CUSTOMER else []
+
+
+def read_decisions(row: AccessRequest, earlier: Decision | None) -> None:
+    """Read the decisions of an access request, as `prefetch_related` does, so that they are read only once.
+
+    `earlier` is what the query of `earlier_decision` has found.
+    """
     decisions: Any = Decision.objects.all()
-    # Nobody has decided yet in the first state: each decision there ends it, and is made under this lock.
-    decisions._result_cache = [] if row.state == State.PENDING_PROVIDER else _DECISIONS(row=row.pk)
+    if row.state in PENDING:
+        # The decision of each stage ends its state, and is made under this lock.
+        decisions._result_cache = [earlier] if earlier is not None else []
+    else:
+        decisions._result_cache = _DECISIONS(row=row.pk)
     decisions._prefetch_done = True
     vars(row)["_prefetched_objects_cache"] = {"decisions": decisions}
 

@@ -316,7 +316,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     grant = _GRANT(grant_id, actor=current.actor)
     current.correlation_id = grant.access_request_id
     # The roles are read only here, under the locks: they may have changed while the act waited.
-    current.head = current.concerns("grant", grant, grant.tenant_id, reads=_named(resource_id, grant.pk))
+    current.head = current.concerns("grant", grant, grant.tenant_id, reads=[_named(resource_id, grant.pk)])
     return _allowed(current, grant, current.found[0], level)
 
 
