@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -165,17 +166,11 @@ def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
     # Each use of `connection` costs as much as a value.
     here, is_sqlite, columns = connections[connection.alias], connection.vendor == "sqlite", []
     for field in fields:
-        values: Any = map(attrgetter(field.attname), rows)
-        # An id or a time can be a text, too, which Django converts.
-        is_number = is_sqlite and isinstance(field, IntegerField)
-        usual: Any = str if isinstance(field, CharField | TextField) else int if is_number else (bool, bytes)
-        if isinstance(field, JSONField):
-            columns.append([field.get_db_prep_save(value, here) for value in values])
-            continue
-        found = []
-        for value in values:
+        usual, name, found = _usual(field, is_sqlite), field.attname, []
+        for row in rows:
+            value = getattr(row, name)
             kind = type(value)
-            if value is None or isinstance(value, usual):
+            if isinstance(value, usual):
                 found.append(value)
             elif kind is UUID:
                 found.append(value.hex if is_sqlite else value)
@@ -185,6 +180,17 @@ def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
                 found.append(field.get_db_prep_save(value, here))
         columns.append(found)
     return [*map(list, zip(*columns, strict=True))]
+
+
+@cache
+def _usual(field: Field[Any, Any], is_sqlite: bool) -> tuple[type, ...]:
+    """Return the types of the field's values that the driver takes as they are."""
+    if isinstance(field, JSONField):
+        return ()
+    if isinstance(field, CharField | TextField):
+        return NoneType, str
+    # An id or a time can be a text, too, which Django converts.
+    return (NoneType, int) if is_sqlite and isinstance(field, IntegerField) else (NoneType, bool, bytes)
 
 
 @lru_cache(maxsize=256)
