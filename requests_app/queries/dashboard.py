@@ -6,15 +6,15 @@ Each count stops at MOST and each list is short, so that the page stays fast whe
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import EmptyResultSet
-from django.db import connection, models
-from django.db.models import Max, QuerySet, Sum
+from django.db import models
+from django.db.models import QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
 from audit_app.models import ChainHead, LogAlarm
@@ -28,11 +28,11 @@ from requests_app.models import (
     OutboxMessage,
     Proposal,
     Resource,
-    Service,
     SignalStream,
     TaskAttempt,
     Tenant,
 )
+from requests_app.platform.database.compiled import CompiledQuery, counts, together
 from requests_app.queries import guards, mail
 from requests_app.queries.guards import Silent
 from requests_app.queries.invitations import overtaken
@@ -120,94 +120,151 @@ class Dashboard:
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     policy.require_staff(actor)
-    # Practice requests and their windows are in no number and no list here.
-    live = Grant.objects.real().live(at)
-    due = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
-    due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
+    numbers, first = _counted(at), _firsts(at)
     heads = ChainHead.objects.aggregate(entries=Sum("size", default=0), logs=models.Count("pk"))
-    beats = Heartbeat.objects.workers()
-    unsigned = ChainHead.objects.filter(unsigned_since__isnull=False)
-    unsigned_since = _first(unsigned, "unsigned_since")
-    unreachable = Resource.objects.unreachable()
-    unconfirmed = Proposal.objects.unconfirmed(at)
-    failing_streams = SignalStream.objects.failing()
-    alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
-    in_stage = _in_stage()
-    counts = _counted(
-        {
-            **{f"waiting {state}": rows.filter(decide_by__gt=at) for state, rows in in_stage.items()},
-            **{f"late {state}": rows.filter(decide_by__lte=at) for state, rows in in_stage.items()},
-            "open_windows": live,
-            "outbox_waiting": due,
-            "mail_parked": OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None),
-            "queued": OrmQ.objects.all(),
-            "tasks_parked": TaskAttempt.objects.parked(),
-            "logs_refused": LogAlarm.objects.all(),
-            "logs_unsigned": unsigned,
-            "unconfirmed": unconfirmed,
-            "overtaken": overtaken(at),
-            "unreachable": unreachable,
-            "failing_streams": failing_streams,
-            "newly_unreachable": unreachable.filter(check_failing_since__gt=at - NEW_FOR),
-        }
-    )
     return Dashboard(
-        stages=_stages(in_stage, counts, at),
-        closing_next=list(live.select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN]),
-        outbox_due_since=due_since,
-        outbox_is_late=_is_older(due_since, at, settings.OUTBOX_MAX_AGE_SECONDS),
+        stages=[
+            Stage(
+                state=state,
+                waiting=numbers[f"waiting {state}"],
+                late=numbers[f"late {state}"],
+                oldest=first[f"oldest {state}"],
+            )
+            for state in _STAGES
+        ],
+        closing_next=_CLOSING_NEXT(at=at),
+        outbox_due_since=first["outbox_due"],
+        outbox_is_late=_is_older(first["outbox_due"], at, settings.OUTBOX_MAX_AGE_SECONDS),
         failing=mail.failing(),
-        sweep=_sign(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS),
-        beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),
-        workers_alive=beats.filter(at__gte=alive_since).count(),
-        workers=_sign(beats, at, settings.HEARTBEAT_MAX_AGE_SECONDS),
-        # The arguments and the result are not read: they are pickles, and nothing here may unpickle them.
-        last_failure=Failure.objects.order_by("-started").only("id", "func", "stopped").first(),
+        sweep=_sign(first["sweep"], at, settings.SWEEP_MAX_AGE_SECONDS),
+        beat=_sign(first["beat"], at, settings.HEARTBEAT_MAX_AGE_SECONDS),
+        workers_alive=numbers["workers_alive"].n,
+        workers=_sign(first["workers"], at, settings.HEARTBEAT_MAX_AGE_SECONDS),
+        last_failure=next(iter(_LAST_FAILURE()), None),
         logs=heads["logs"],
         entries=heads["entries"],
         largest_logs=_largest_logs(),
-        unsigned_since=unsigned_since,
-        unconfirmed_until=_first(unconfirmed, "expires_at"),
-        unreachable_since=_first(unreachable, "check_failing_since"),
+        unsigned_since=first["unsigned"],
+        unconfirmed_until=first["unconfirmed"],
+        unreachable_since=first["unreachable"],
         silent=guards.silent(at),
-        streams_failing_since=_first(failing_streams, "alarmed_at"),
-        signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
-        open_windows=counts["open_windows"],
-        outbox_waiting=counts["outbox_waiting"],
-        mail_parked=counts["mail_parked"],
-        queued=counts["queued"],
-        tasks_parked=counts["tasks_parked"],
-        logs_refused=counts["logs_refused"],
-        logs_unsigned=counts["logs_unsigned"],
-        unconfirmed=counts["unconfirmed"],
-        overtaken=counts["overtaken"],
-        unreachable=counts["unreachable"],
-        failing_streams=counts["failing_streams"],
-        newly_unreachable=counts["newly_unreachable"],
+        streams_failing_since=first["failing_streams"],
+        signing_is_late=_is_older(first["unsigned"], at, settings.CHECKPOINT_MAX_AGE_SECONDS),
+        open_windows=numbers["open_windows"],
+        outbox_waiting=numbers["outbox_waiting"],
+        mail_parked=numbers["mail_parked"],
+        queued=numbers["queued"],
+        tasks_parked=numbers["tasks_parked"],
+        logs_refused=numbers["logs_refused"],
+        logs_unsigned=numbers["logs_unsigned"],
+        unconfirmed=numbers["unconfirmed"],
+        overtaken=numbers["overtaken"],
+        unreachable=numbers["unreachable"],
+        failing_streams=numbers["failing_streams"],
+        newly_unreachable=numbers["newly_unreachable"],
     )
 
 
-def _in_stage() -> dict[State, QuerySet[AccessRequest]]:
-    # The condition names the services because the index over deadlines begins with the service. There are few services.
-    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
-    return {
-        state: AccessRequest.objects.real().filter(service__in=services, state=state)
-        for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)
-    }
+#: The stages at which access requests wait.
+_STAGES = (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)
 
 
-def _stages(
-    in_stage: Mapping[State, QuerySet[AccessRequest]], counts: Mapping[str, Count], at: dt.datetime
-) -> list[Stage]:
-    return [
-        Stage(
-            state=state,
-            waiting=counts[f"waiting {state}"],
-            late=counts[f"late {state}"],
-            oldest=_first(rows.filter(decide_by__gt=at), "decide_by"),
-        )
-        for state, rows in in_stage.items()
-    ]
+def _live(at: Any) -> QuerySet:
+    # Practice requests and their windows are in no number and no list here.
+    return Grant.objects.real().live(at)
+
+
+def _waiting(state: State, at: Any) -> QuerySet:
+    # The index of what is pending has the deadlines of all stages and services. There are few such rows.
+    return AccessRequest.objects.real().waiting(at).filter(state=state)
+
+
+def _late(state: State, at: Any) -> QuerySet:
+    return AccessRequest.objects.real().overdue(at).filter(state=state)
+
+
+def _due() -> QuerySet:
+    return OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
+
+
+def _unsigned() -> QuerySet:
+    return ChainHead.objects.filter(unsigned_since__isnull=False)
+
+
+def _newly_unreachable(since: Any) -> QuerySet:
+    return Resource.objects.unreachable().filter(check_failing_since__gt=since)
+
+
+#: For each number: the rows that it counts, and which instant they are about.
+_COUNTS: dict[str, tuple[Callable[..., QuerySet], str]] = {
+    **{f"waiting {state}": (partial(_waiting, state), "at") for state in _STAGES},
+    **{f"late {state}": (partial(_late, state), "at") for state in _STAGES},
+    "open_windows": (_live, "at"),
+    "outbox_waiting": (_due, ""),
+    "mail_parked": (lambda: OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None), ""),
+    "queued": (OrmQ.objects.all, ""),
+    "tasks_parked": (lambda: TaskAttempt.objects.parked(), ""),
+    "workers_alive": (lambda since: Heartbeat.objects.workers().filter(at__gte=since), "alive_since"),
+    "logs_refused": (LogAlarm.objects.all, ""),
+    "logs_unsigned": (_unsigned, ""),
+    "unconfirmed": (lambda at: Proposal.objects.unconfirmed(at), "at"),
+    "overtaken": (overtaken, "at"),
+    "unreachable": (lambda: Resource.objects.unreachable(), ""),
+    "failing_streams": (lambda: SignalStream.objects.failing(), ""),
+    "newly_unreachable": (_newly_unreachable, "new_since"),
+}
+#: For each instant: the rows, the column that has it, and which instant they are about. The first row has it.
+_FIRSTS: dict[str, tuple[Callable[..., QuerySet], str, str]] = {
+    **{f"oldest {state}": (partial(_waiting, state), "decide_by", "at") for state in _STAGES},
+    "outbox_due": (lambda at: _due().filter(next_attempt_at__lte=at), "next_attempt_at", "at"),
+    "unsigned": (_unsigned, "unsigned_since", ""),
+    "unconfirmed": (lambda at: Proposal.objects.unconfirmed(at), "expires_at", "at"),
+    "unreachable": (lambda: Resource.objects.unreachable(), "check_failing_since", ""),
+    "failing_streams": (lambda: SignalStream.objects.failing(), "alarmed_at", ""),
+    "sweep": (lambda: Heartbeat.objects.filter(name=SWEEP), "-at", ""),
+    "beat": (lambda: Heartbeat.objects.filter(name=Heartbeat.BEAT), "-at", ""),
+    "workers": (lambda: Heartbeat.objects.workers(), "-at", ""),
+}
+
+
+@cache
+def _count(name: str) -> CompiledQuery:
+    rows, about = _COUNTS[name]
+    return _compiled(lambda *at: rows(*at).order_by().values_list("pk"), about)
+
+
+@cache
+def _first(name: str) -> CompiledQuery:
+    rows, column, about = _FIRSTS[name]
+    return _compiled(lambda *at: rows(*at).order_by(column).values_list(column.lstrip("-"))[:1], about)
+
+
+def _compiled(make: Callable[..., QuerySet], about: str) -> CompiledQuery:
+    return CompiledQuery(lambda at: make(at), at=models.DateTimeField()) if about else CompiledQuery(make)
+
+
+def _counted(at: dt.datetime) -> dict[str, Count]:
+    """Count the rows of all numbers with one statement."""
+    alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
+    instants = {"at": at, "alive_since": alive_since, "new_since": at - NEW_FOR}
+    asked = [(_count(name), {"at": instants[about]} if about else {}) for name, (_rows, about) in _COUNTS.items()]
+    sizes = zip(_COUNTS, counts(asked, most=MOST + 1), strict=True)
+    return {name: Count(min(size, MOST), size > MOST) for name, size in sizes}
+
+
+def _firsts(at: dt.datetime) -> dict[str, dt.datetime | None]:
+    """Read all instants with one statement."""
+    asked = [(_first(name), {"at": at} if about else {}) for name, (_rows, _column, about) in _FIRSTS.items()]
+    found = zip(_FIRSTS, together(asked), strict=True)
+    return {name: rows[0][0] if rows else None for name, rows in found}
+
+
+_CLOSING_NEXT = CompiledQuery(
+    lambda at: _live(at).select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN],
+    at=models.DateTimeField(),
+)
+# The arguments and the result are not read: they are pickles, and nothing here may unpickle them.
+_LAST_FAILURE = CompiledQuery(lambda: Failure.objects.order_by("-started").only("id", "func", "stopped")[:1])
 
 
 def _largest_logs() -> list[Log]:
@@ -223,28 +280,5 @@ def _is_older(since: dt.datetime | None, at: dt.datetime, most: int) -> bool:
     return since is not None and (at - since).total_seconds() > most
 
 
-def _counted(queries: Mapping[str, QuerySet]) -> dict[str, Count]:
-    """Count the rows of all these queries with one statement."""
-    parts: list[str] = []
-    values: list[Any] = []
-    for n, rows in enumerate(queries.values()):
-        try:
-            sql, more = rows.order_by().values_list("pk")[: MOST + 1].query.sql_with_params()
-        except EmptyResultSet:
-            continue
-        parts.append(f"SELECT {n}, count(*) FROM ({sql}) AS one")  # noqa: S608  Django's own text
-        values += more
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), values)
-        found = dict(cursor.fetchall())
-    sizes = {name: found.get(n, 0) for n, name in enumerate(queries)}
-    return {name: Count(min(size, MOST), size > MOST) for name, size in sizes.items()}
-
-
-def _first(rows: QuerySet, name: str) -> dt.datetime | None:
-    return rows.order_by(name).values_list(name, flat=True).first()
-
-
-def _sign(beats: QuerySet, at: dt.datetime, most: int) -> Sign:
-    last = beats.order_by().aggregate(last=Max("at"))["last"]
+def _sign(last: dt.datetime | None, at: dt.datetime, most: int) -> Sign:
     return Sign(at=last, is_fresh=last is not None and (at - last).total_seconds() <= most)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Count, DateTimeField, Exists, OuterRef, Q, QuerySet, When
 
 from audit_app.models import LogKey
 from requests_app.domain.actors import Role
@@ -20,6 +21,7 @@ from requests_app.models import (
     StaffTerm,
     Tenant,
 )
+from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import answered, applications, mail, practice
 from requests_app.queries.invitations import overtaken, prepared_addresses
 
@@ -137,58 +139,56 @@ class ProviderFacts:
 
 
 def read(at: datetime, *, reader: UUID | None = None) -> ProviderFacts:
-    used = list(LogKey.objects.order_by("first_used_at").values_list("first_used_at", flat=True))
+    used = [first_used_at for (first_used_at,) in _KEYS_USED()]
+    queues = [Queue(*row) for row in _QUEUES()]
+    external = any(queue.is_external for queue in queues)
     return ProviderFacts(
         at=at,
         reader=reader,
-        installation=Installation.objects.filter(pk=1).first() or Installation(),
+        installation=next(iter(_INSTALLATION()), None) or Installation(),
         key_used_at=used[0] if used else None,
         key_changed_at=used[-1] if len(used) > 1 else None,
-        plans=list(Plan.objects.order_by("name").values_list("name", flat=True)[:SHOWN]),
-        has_lockbox_plan=Plan.objects.filter(includes_lockbox=True).exists(),
-        staff=_staff(),
-        invited=_invited(at),
-        coming=_coming(at),
+        plans=[name for (name,) in _PLANS()],
+        has_lockbox_plan=bool(_LOCKBOX_PLAN()),
+        staff=_STAFF(),
+        invited=[Invited(*row) for row in _INVITED(at=at)],
+        coming=[Coming(*row) for row in _COMING(at=at)],
         prepared=len(prepared_addresses()),
-        queues=_queues(),
-        unreachable=list(_unreachable()[:SHOWN]),
-        asked=applications.asked_services(),
-        signs=applications.signs(),
-        client_scopes=applications.scopes_of_clients(),
-        example=applications.example(),
+        queues=queues,
+        unreachable=_UNREACHABLE(),
+        # Only external services have applications.
+        asked=applications.asked_services() if external else frozenset(),
+        signs=applications.signs() if external else {},
+        client_scopes=applications.scopes_of_clients() if external else frozenset(),
+        example=applications.example() if external else None,
         first_tenant=_tenant(at),
-        is_in_use=Tenant.objects.ever_on().exists(),
+        is_in_use=bool(_EVER_ON()),
         is_practised=answered.is_any(),
         practising=_practising(at),
         failing=mail.failing(),
     )
 
 
-def _unreachable() -> QuerySet[Resource]:
-    return Resource.objects.real().unreachable().select_related("service").order_by("check_failing_since")
-
-
-def _staff() -> list[tuple[str, UUID, datetime]]:
+def _staff() -> QuerySet[Any, Any]:
     """Return each member of staff with their human and the beginning of their term, the earliest first."""
     terms = StaffTerm.objects.filter(until_at=None, person__is_active=True, person__is_staff=True).order_by("from_at")
-    return list(terms.values_list("person__name", "person__human_id", "from_at")[:READ])
+    return terms.values_list("person__name", "person__human_id", "from_at")[:READ]
 
 
-def _invited(at: datetime) -> list[Invited]:
+def _invited(at: Any) -> QuerySet[Any, Any]:
     rows = Invitation.objects.open(at).filter(tenant=None, beside=None).order_by("created_at")
     rows = rows.annotate(is_overtaken=Exists(overtaken(at).filter(pk=OuterRef("pk"))))
-    return [Invited(*each) for each in rows.values_list("email", "role", "created_at", "is_overtaken")[:READ]]
+    return rows.values_list("email", "role", "created_at", "is_overtaken")[:READ]
 
 
-def _coming(at: datetime) -> list[Coming]:
+def _coming(at: Any) -> QuerySet[Any, Any]:
     is_possible = Q(proposal__effective_at__isnull=False) | Q(proposal__expires_at__gt=at)
     rows = Invitation.objects.filter(tenant=None, accepted_by__is_active=True, proposal__isnull=False)
     rows = rows.filter(is_possible, proposal__ended_at=None).order_by("accepted_at", "pk")
-    names = "accepted_by__name", "role", "proposal__effective_at", "proposal"
-    return [Coming(*each) for each in rows.values_list(*names)[:READ]]
+    return rows.values_list("accepted_by__name", "role", "proposal__effective_at", "proposal")[:READ]
 
 
-def _queues() -> list[Queue]:
+def _queues() -> QuerySet[Any, Any]:
     resources = Resource.objects.real().filter(service=OuterRef("pk"), is_active=True)
     reached = resources.filter(checked_at__isnull=False, check_problem="")
     rows = Service.objects.filter(is_active=True)
@@ -198,8 +198,10 @@ def _queues() -> list[Queue]:
         approvers=_humans(Role.PROVIDER_APPROVER),
         humans=_humans(Role.ENGINEER, Role.PROVIDER_APPROVER),
     )
-    names = [field.name for field in fields(Queue)]
-    return [Queue(**{name: getattr(row, name) for name in names}) for row in rows.order_by("name")[:READ]]
+    is_external = Case(When(connector=Service.EXTERNAL, then=True), default=False)
+    rows = rows.annotate(is_elsewhere=is_external)
+    names = ("is_elsewhere" if field.name == "is_external" else field.name for field in fields(Queue))
+    return rows.order_by("name").values_list(*names)[:READ]
 
 
 def _humans(*roles: Role) -> Count:
@@ -210,22 +212,24 @@ def _humans(*roles: Role) -> Count:
 
 def _tenant(at: datetime) -> FirstTenant | None:
     """Return the tenant that is set up furthest: one with an administrator, else with an invited one, else any."""
-    role = Membership.Role.ADMINISTRATOR
-    held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
-    sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
-    rows = (
-        Tenant.objects.filter(is_active=True)
-        .select_related("plan")
-        .annotate(is_held=Exists(held), is_invited=Exists(sent))
-    )
-    row, *others = [*rows.order_by("-is_held", "-is_invited", "created_at")[:2]] or [None]
+    row, *others = [*_TENANTS(at=at)] or [None]
     if row is None:
         return None
+    role = Membership.Role.ADMINISTRATOR
     holder = _held_of(row, role) if row.is_held else ""
     invitation = row.invitations.open(at).filter(role=role).first() if row.is_invited and not holder else None
     invited = (invitation.email, invitation.created_at) if invitation else ("", None)
     can_switch_on = row.plan.includes_lockbox and not row.lockbox_on
     return FirstTenant(row.pk, row.name, row.slug, not others, can_switch_on, holder, *invited)
+
+
+def _tenants(at: Any) -> QuerySet[Any, Any]:
+    role = Membership.Role.ADMINISTRATOR
+    held = Membership.objects.filter(tenant=OuterRef("pk"), role=role, person__is_active=True)
+    sent = Invitation.objects.open(at).filter(tenant=OuterRef("pk"), role=role)
+    rows = Tenant.objects.filter(is_active=True).select_related("plan")
+    rows = rows.annotate(is_held=Exists(held), is_invited=Exists(sent))
+    return rows.order_by("-is_held", "-is_invited", "created_at")[:2]
 
 
 def _practising(at: datetime) -> Practising | None:
@@ -234,6 +238,22 @@ def _practising(at: datetime) -> Practising | None:
     if tenant is None or found is None or found.ticket_id is None or found.turn is None:
         return None
     return Practising(tenant.name, found.ticket_id, found.turn, found.waits_for)
+
+
+# Staff see this checklist on their first pages, until it is complete.
+_KEYS_USED = CompiledQuery(lambda: LogKey.objects.order_by("first_used_at").values_list("first_used_at"))
+_INSTALLATION = CompiledQuery(lambda: Installation.objects.filter(pk=1))
+_PLANS = CompiledQuery(lambda: Plan.objects.order_by("name").values_list("name")[:SHOWN])
+_LOCKBOX_PLAN = CompiledQuery(lambda: Plan.objects.filter(includes_lockbox=True).order_by().values_list("pk")[:1])
+_STAFF = CompiledQuery(_staff)
+_INVITED = CompiledQuery(_invited, at=DateTimeField())
+_COMING = CompiledQuery(_coming, at=DateTimeField())
+_QUEUES = CompiledQuery(_queues)
+_UNREACHABLE = CompiledQuery(
+    lambda: Resource.objects.real().unreachable().select_related("service").order_by("check_failing_since")[:SHOWN]
+)
+_TENANTS = CompiledQuery(_tenants, at=DateTimeField())
+_EVER_ON = CompiledQuery(lambda: Tenant.objects.ever_on().order_by().values_list("pk")[:1])
 
 
 def _held_of(tenant: Tenant, role: str) -> str:

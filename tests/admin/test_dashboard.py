@@ -177,9 +177,29 @@ def test_no_count_goes_beyond_its_limit(cast: Cast, monkeypatch: pytest.MonkeyPa
     assert tiles(staff)["Waiting for the provider"].figure == "over 2"
 
 
-def test_everything_is_counted_with_one_statement(cast: Cast) -> None:
+def test_all_numbers_are_counted_with_one_statement_and_all_instants_are_read_with_another(cast: Cast) -> None:
     with CaptureQueriesContext(connection) as captured:
         queries.dashboard(actor=cast.as_("stella"), at=clock.now())
-    counting = [query["sql"] for query in captured.captured_queries if "FROM (SELECT" in query["sql"]]
-    assert len(counting) == 1
-    assert counting[0].count("UNION ALL") >= 12
+    parts = [query["sql"].count(" UNION ALL ") + 1 for query in captured.captured_queries]
+    assert [count for count in parts if count > 1] == [17, 10]
+
+
+def test_the_first_page_stays_in_its_budget(cast: Cast, staff: Client) -> None:
+    """Half of its statements are those of the checklist, which is shown until it is complete."""
+    staff.get("/admin/")
+    with CaptureQueriesContext(connection) as captured:
+        page = staff.get("/admin/")
+    assert not page.context["guide"].is_complete
+    sent = [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
+    assert len(sent) <= 31, "\n".join([str(len(sent)), *sent])
+
+
+def test_the_checklist_reads_nothing_about_applications_if_no_service_is_external(cast: Cast, staff: Client) -> None:
+    def asked() -> bool:
+        with CaptureQueriesContext(connection) as captured:
+            assert staff.get("/admin/set-up/").status_code == 200
+        return any('FROM "requests_app_client"' in query["sql"] for query in captured.captured_queries)
+
+    assert not asked()
+    cast.in_quillo()
+    assert asked()

@@ -144,18 +144,30 @@ def together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[l
     return found
 
 
+def counts(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]], *, most: int) -> list[int]:
+    """Run several compiled queries in one statement, and return how many rows each has. Stop counting at `most`."""
+    sizes = dict(_read(f"count(*) FROM (SELECT 1 FROM ({{}}) one LIMIT {most}) counted", asked))  # noqa: S608 - a number
+    return [sizes[n] for n in range(len(asked))]
+
+
 def _together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+    rows = _read("one.* FROM ({}) one", asked)
+    query = asked[0][0].ready(asked[0][1])
+    found: list[list[tuple[Any, ...]]] = [[] for _ in asked]
+    for (part, *_), row in zip(rows, query.converted([row[1:] for row in rows], connections[query.using]), strict=True):
+        found[part].append(row)
+    return found
+
+
+def _read(wanted: str, asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[Any]:
+    """Select something from each of these queries with one statement. The first column is the query's number."""
     queries = [query.ready(values) for query, values in asked]
     connection = connections[queries[0].using]
     made = [one.statement(values, connection) for one, (_query, values) in zip(queries, asked, strict=True)]
-    parts = [f"SELECT {n} AS part, one.* FROM ({sql}) one" for n, (sql, _params) in enumerate(made)]  # noqa: S608  ours
+    parts = [f"SELECT {n} AS part, {wanted.format(sql)}" for n, (sql, _params) in enumerate(made)]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), [value for _sql, params in made for value in params])
-        rows = cursor.fetchall()
-    found: list[list[tuple[Any, ...]]] = [[] for _ in asked]
-    for (part, *_), row in zip(rows, queries[0].converted([row[1:] for row in rows], connection), strict=True):
-        found[part].append(row)
-    return found
+        return list(cursor.fetchall())
 
 
 class _Compiled:
