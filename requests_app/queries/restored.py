@@ -201,12 +201,14 @@ def _not_covered() -> list[str]:
 def facts_of_provider() -> Facts:
     """Return what staff confirm: the provider's people and machines that take part in opening a window."""
     staff = _staff().order_by("email")
-    roles = QueueAssignment.objects.filter(person__is_active=True).select_related("person", "service")
+    roles = QueueAssignment.objects.filter(person__is_active=True)
+    # There can be thousands of them.
+    columns = "person__name", "person__email", "role", "service__name"
     return {
         "staff": [{"name": one.name, "email": one.email, "superuser": one.is_superuser} for one in staff],
         "roles": [
-            {"name": row.person.name, "email": row.person.email, "role": str(row.role), "service": row.service.name}
-            for row in roles.order_by("service__name", "role", "person__email", "pk")
+            dict(zip(("name", "email", "role", "service"), row, strict=True))
+            for row in roles.order_by("service__name", "role", "person__email", "pk").values_list(*columns)
         ],
         "not_covered": _not_covered(),
         "clients": _clients(None),
@@ -303,10 +305,11 @@ def _lasting(metadata: Facts | None) -> Facts | None:
 
 def _people(tenant: Tenant) -> list[Facts]:
     found: dict[UUID, Facts] = {}
-    rows = tenant.memberships.select_related("person").order_by("person__email", "person", "role")
-    for row in rows:
-        who = {"name": row.person.name, "email": row.person.email, "is_on": row.person.is_active, "roles": []}
-        found.setdefault(row.person_id, who)["roles"].append(str(row.role))
+    rows = tenant.memberships.order_by("person__email", "person", "role")
+    for person, name, email, is_on, role in rows.values_list(
+        "person", "person__name", "person__email", "person__is_active", "role"
+    ):
+        found.setdefault(person, {"name": name, "email": email, "is_on": is_on, "roles": []})["roles"].append(role)
     return list(found.values())
 
 
