@@ -25,10 +25,10 @@ from requests_app.queries.inbox import Cursor, merged
 PAGE = 25
 LIVE, ANY = "live", "any"
 #: No index helps a search by words. So one page reads at most this many tickets, and says how far it read.
-SPAN = 20_000
+SPAN = 10_000
 #: For the provider's people, it reads one of this number of them. PostgreSQL expects one ticket in 200, because of
 #: row-level security. To find the end of a longer span, it would sort all tickets.
-OF_PROVIDER = 4
+OF_PROVIDER = 2
 #: The most tickets with the same complete reference in another help desk. All customers count together.
 NAMESAKES = 1_000
 #: The people and things that a ticket names.
