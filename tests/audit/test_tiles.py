@@ -49,6 +49,26 @@ def test_sqlite_finds_each_tile_of_a_proof_by_its_whole_key() -> None:
     assert steps[0].endswith("(tenant_id=? AND shard=? AND level=? AND number=?)")
 
 
+@pytest.mark.dialect
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite makes no plans that depend on the values")
+def test_postgresql_plans_the_statement_of_proofs_once() -> None:
+    """Another plan for each proof takes as long as reading the tiles. PostgreSQL makes a few of them, to compare."""
+
+    def without_values() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT coalesce(sum(generic_plans), 0) FROM pg_prepared_statements WHERE statement LIKE %s",
+                ["%AS wanted(level, number)%"],
+            )
+            return int(cursor.fetchone()[0])
+
+    widths(70_000)
+    before = without_values()
+    for index in range(0, 70_000, 1000):
+        Tiles(TENANT, 0).inclusion(index, 70_000)
+    assert without_values() - before >= 50
+
+
 def test_the_roots_that_many_proofs_need_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two proofs in different halves of one tile of the level above. A changed tile has another root."""
     widths(70_000)
