@@ -1,4 +1,4 @@
-"""Reads an id from a text, for every interface.
+"""Reads an id from a text, for every interface, and makes ids that sort by time.
 
 Only the usual form with hyphens is accepted, in upper or lower case, because Azure's tools write GUIDs in upper case.
 Python also accepts braces, "urn:uuid:", and digits without hyphens. They are refused here, because otherwise one row
@@ -7,7 +7,9 @@ would have several addresses.
 
 from __future__ import annotations
 
+import os
 import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,16 @@ def as_id(text: object) -> UUID | None:
         return text
     found = str(text)
     return UUID(found) if _USUAL.fullmatch(found) else None
+
+
+def id_by_time(at: datetime) -> UUID:
+    """Return a new id that sorts by this instant (RFC 9562, version 7). 74 of its bits are random.
+
+    New rows with such ids are beside each other in the index of the primary key. With ids that are random as a whole,
+    each row changes another page of it, which the database writes twice.
+    """
+    milliseconds, random = int(at.timestamp() * 1000), int.from_bytes(os.urandom(16)) >> 54
+    return UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1)
 
 
 class IdField(forms.UUIDField):

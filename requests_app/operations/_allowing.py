@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import uuid4
 
 from structlog.contextvars import bound_contextvars
 
@@ -12,6 +11,7 @@ from audit_app.recorder import Witnessed
 from requests_app.domain.acts.content import CONTENT_ACCESS_ALLOWED
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.domain.evaluation import Facts, Question, Verdict, Window
+from requests_app.domain.ids import id_by_time
 from requests_app.domain.levels import Action
 from requests_app.models import ContentAccess
 from requests_app.operations._change import Step, security_log
@@ -29,7 +29,7 @@ def row_of(question: Question, facts: Facts, window: Window, *, at: datetime) ->
     assert facts.tenant_id is not None
     assert facts.resource_id is not None
     return ContentAccess.new(
-        id=uuid4(),
+        id=id_by_time(at),
         tenant_id=facts.tenant_id,
         grant_id=window.grant_id,
         resource_id=facts.resource_id,

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from audit_app import canonical, recorder
 from requests_app.domain import clock, limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.content import CONTENT_REPORTED, CONTENT_REPORTED_OUTSIDE, REPORT_ACCESSES
 from requests_app.domain.errors import GuardCopied, ReportsGap, TooManyGuards
+from requests_app.domain.ids import id_by_time
 from requests_app.domain.levels import CHANGING, NEEDED, covers
 from requests_app.domain.reports import Acknowledged, Kind, Report, ReportedAccess
 from requests_app.messages.topics import Audience, Note, Topic
@@ -221,7 +222,7 @@ def _write(current: Step, found: _Sorted, windows: _Windows, report: Report, ser
 def _row(group: _Group, grant: Grant, part: Sequence[tuple[int, ReportedAccess]], at: datetime) -> ContentAccess:
     items = {access.item for _number, access in part}
     return ContentAccess(
-        id=uuid4(),
+        id=id_by_time(at),
         tenant_id=grant.tenant_id,
         grant=grant,
         resource_id=group.resource,

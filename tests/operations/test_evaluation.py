@@ -159,6 +159,17 @@ def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, tra
     }
 
 
+def test_a_later_access_has_a_higher_id(cast: Cast, travel: Any) -> None:
+    """So the rows of one hour are beside each other in the index of the primary key."""
+    cast.opened()
+    numbers = []
+    for _ in range(5):
+        travel.by(seconds=1)
+        operations.allow_access(ask(cast), actor=service_of(cast))
+        numbers.append(ContentAccess.objects.order_by("-at").values_list("pk", flat=True)[0])
+    assert numbers == sorted(numbers)
+
+
 def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -> None:
     grant = cast.opened(level="names")
     staff = service_of(cast)

@@ -1,17 +1,18 @@
-"""Every interface accepts an id only in its usual form, in upper or lower case."""
+"""Every interface accepts an id only in its usual form, in upper or lower case. Some ids sort by their time."""
 
 from __future__ import annotations
 
 import ast
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.urls.converters import UUIDConverter
 
-from requests_app.domain.ids import as_id
+from requests_app.domain.ids import as_id, id_by_time
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.offenders import collected
@@ -121,3 +122,18 @@ def test_text_is_made_an_id_in_one_place() -> None:
         if not name.startswith("demo/") and any(getattr(each.func, "id", "") == "UUID" for each in calls):
             found.add(name)
     assert found == ours.keys()
+
+
+def test_an_id_by_time_sorts_by_its_time_and_is_random_otherwise() -> None:
+    at = datetime(2026, 12, 1, 22, 30, tzinfo=UTC)
+    made = [id_by_time(at + timedelta(milliseconds=number)) for number in range(50)]
+    assert made == sorted(made)
+    same = [id_by_time(at) for _ in range(1_000)]
+    assert len({*same}) == 1_000
+    assert {(each.version, each.variant) for each in (*made, *same)} == {(7, uuid.RFC_4122)}
+    assert {str(each)[:13] for each in same} == {str(made[0])[:13]}
+    # Each bit is 0 in some ids and 1 in others, except the time and the six bits of the version and the variant.
+    all_ones = ones = same[0].int
+    for each in same:
+        all_ones, ones = all_ones & each.int, ones | each.int
+    assert (ones ^ all_ones).bit_count() == 74
