@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from audit_app import recorder
@@ -105,8 +105,7 @@ def swept(declared: Act, ripe: Ripe, *, actor: Actor, limit: int, passed_over: s
         # Nearly every sweep ends here, and needs no transaction.
         return 0
     sweep = _Sweep(declared, ripe, actor, limit, at, passed_over)
-    # On SQLite, each row changes pages of about thirty indexes.
-    with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)), connection.with_room():  # type: ignore[attr-defined]  # our own backends
+    with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
         return sweep.run()
 
 

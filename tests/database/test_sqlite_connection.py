@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, connections
 from django.db.backends.sqlite3 import base
 
+from requests_app.platform.database.sqlite import base as ours
 from requests_app.platform.database.sqlite.base import DatabaseWrapper
 
 # These tests use a database of their own, but pytest-django wants the mark for every connection.
@@ -144,6 +145,43 @@ def test_a_large_transaction_has_room_for_its_pages_and_gives_it_back(wrapper: D
         assert _room(wrapper) == usual
     assert sizes[0] < 100_000
     assert sizes[1] > 4_000_000
+
+
+def test_with_room_pages_are_copied_after_the_turn_and_not_in_the_commit(
+    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others can write while the pages of a large transaction are copied from the write-ahead log to the file."""
+    file, sizes, had_turn = Path(wrapper.settings_dict["NAME"]), list[int](), list[bool]()
+    wrapper.ensure_connection()
+    wrapper.connection.execute("CREATE TABLE page (filler)")
+    wrapper.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    wrapper.connection.set_trace_callback(
+        lambda sql: had_turn.append(wrapper._line is not None) if "wal_checkpoint(" in sql else None
+    )
+    monkeypatch.setattr(ours, "_MANY", 2_000)
+
+    def write(rows: int) -> None:
+        wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+        assert wrapper._line is not None
+        wrapper.connection.executemany("INSERT INTO page VALUES (zeroblob(3000))", [()] * rows)
+        wrapper.commit()
+        wrapper.set_autocommit(True)
+        sizes.append(file.stat().st_size)
+
+    with wrapper.with_room():
+        write(1_500)
+        assert had_turn == []
+        write(500)
+        assert had_turn == [False]
+        write(ours._FEW)
+        assert had_turn == [False]
+    assert had_turn == [False, False]
+    assert sizes[0] < 100_000, "more than 1,000 pages are committed, and none of them was copied"
+    assert sizes[1] > 2_000 * 3_000
+    assert file.stat().st_size > (2_000 + ours._FEW) * 3_000
+    with wrapper.with_room():
+        write(ours._FEW - 1)
+    assert had_turn == [False, False], "a small sweep waits for no copy"
 
 
 def _room(wrapper: DatabaseWrapper) -> int:

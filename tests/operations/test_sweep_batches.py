@@ -268,22 +268,34 @@ def _break(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Any], None]) -> Non
     monkeypatch.setattr(_batches, "begin", begin)
 
 
-def test_a_batch_has_room_for_its_pages(cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_batches_of_a_sweep_have_room_for_their_pages(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a batch has read stays in memory for the next one, and no commit copies pages while others wait."""
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL has memory of its own")
     travel.freeze()
-    _ripe(cast, travel, "expire")
-    sizes: list[int] = []
-    _break(monkeypatch, lambda _row: sizes.append(_pages()))
-    assert sweeps.expire_overdue(actor=cast.system(), limit=100) == len(sizes)
-    assert set(sizes) == {-base._ROOM}
-    assert _pages() != -base._ROOM
+    rows = _ripe(cast, travel, "expire")
+    usual, seen = _room(), list[list[int]]()
+    monkeypatch.setitem(tasks.SWEEP_BATCH, "sqlite", 2)
+    _break(monkeypatch, lambda _row: seen.append(_room()))
+    given = list[tuple[int, ...]]()
+    plain = base.DatabaseWrapper._give_room
+
+    def give(wrapper: base.DatabaseWrapper, *values: int) -> None:
+        given.append(values)
+        plain(wrapper, *values)
+
+    monkeypatch.setattr(base.DatabaseWrapper, "_give_room", give)
+    assert tasks.sweep() == len(rows) == len(seen)
+    assert seen == [[-base._ROOM, 0]] * len(rows)
+    assert given == [(-base._ROOM, 0), tuple(usual)], "once for all batches"
+    assert _room() == usual
 
 
-def _pages() -> int:
+def _room() -> list[int]:
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA cache_size")
-        return int(cursor.fetchone()[0])
+        return [int(cursor.execute(f"PRAGMA {name}").fetchone()[0]) for name in base._OF_ROOM]
 
 
 def test_one_row_that_fails_costs_a_few_transactions_and_not_one_for_each_row(
@@ -342,7 +354,7 @@ def test_a_crash_between_two_batches_leaves_whole_ends_and_the_next_sweep_goes_o
         if len(seen) == 4:
             raise _Killed
 
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setitem(tasks.SWEEP_BATCH, connection.vendor, 2)
     with monkeypatch.context() as patch:
         _break(patch, killed)
         with pytest.raises(_Killed):

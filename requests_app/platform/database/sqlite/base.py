@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from time import monotonic, sleep
@@ -40,6 +40,11 @@ _PRIMARY = 0xFF
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 #: How much memory a large transaction may use for pages, in KiB. SQLite's own limit is 2,000.
 _ROOM = 64_000
+#: What is different with room.
+_OF_ROOM = ("cache_size", "wal_autocheckpoint")
+#: From this number of changed rows on, pages are copied: the log then has less than 100 MB. At the end, a few are
+#: enough. Even fewer change less than SQLite itself would copy.
+_MANY, _FEW = 8_000, 500
 #: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
 
@@ -86,6 +91,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _line: Line | None = None
     #: The file that this connection has opened: its device and inode.
     _file: tuple[int, int] | None = None
+    #: In `with_room`, how many rows this connection had changed when it last copied pages; otherwise None.
+    _copied_at: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -170,21 +177,40 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @contextmanager
     def with_room(self) -> Iterator[None]:
-        """Use more memory for pages until the block ends.
+        """Use more memory for pages until the block ends, and copy committed pages while others can write.
 
         With SQLite's own limit, a large transaction writes pages of its indexes to the file and reads them again, most
-        of them several times.
+        of them several times. SQLite would also copy the pages from the write-ahead log to the file within each commit.
+        That takes longer than the commit itself, and everybody who writes would wait for it.
         """
         self.ensure_connection()
-        usual = self.connection.execute("PRAGMA cache_size").fetchone()[0]
-        self.connection.execute(f"PRAGMA cache_size = -{_ROOM}")
+        usual = [self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _OF_ROOM]
+        self._give_room(-_ROOM, 0)
+        self._copied_at = self.connection.total_changes
         try:
             yield
         finally:
             # Otherwise, an error has dropped the connection, and its memory.
             if self.connection is not None:
-                self.connection.execute(f"PRAGMA cache_size = {usual}")
+                self._copy_pages(_FEW)
+                self._give_room(*usual)
                 self.connection.execute("PRAGMA shrink_memory")
+            self._copied_at = None
+
+    def _give_room(self, *values: int) -> None:
+        for name, value in zip(_OF_ROOM, values, strict=True):
+            self.connection.execute(f"PRAGMA {name} = {value}")
+
+    def _copy_pages(self, changes: int) -> None:
+        """In `with_room`, copy pages from the write-ahead log to the file, if so many rows have changed meanwhile.
+
+        Nobody waits for that, and it waits for nobody. What is not copied now, a later commit copies.
+        """
+        if self._copied_at is not None and self.connection.total_changes - self._copied_at >= changes:
+            self._copied_at = self.connection.total_changes
+            # What was written is committed, even if this fails.
+            with suppress(sqlite3.Error):
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def let_others_write(self, *, within: float) -> None:
         # Within a transaction of its own, this thread would only wait for itself.
@@ -246,6 +272,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 raise
             raise CommitUnknown("Writing failed while the transaction was being committed.") from error
         self._end_turn()
+        self._copy_pages(_MANY)
 
     def _rollback(self) -> None:
         try:
