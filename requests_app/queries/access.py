@@ -45,6 +45,7 @@ from requests_app.models.access import ALLOWED
 from requests_app.models.scoping import CompiledFind
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import standing
+from requests_app.queries.merging import FirstPage
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 
@@ -139,8 +140,15 @@ def listed(actor: Actor, *, few: QuerySet[Any, Any] | None = None) -> Any:
 
     `few` has the only keys.
     """
-    rows = AccessRequest.objects.listed_for(actor, few=few).only(*_IN_LINE)
-    return rows.select_related("tenant", "service", "ticket", "requested_by", "grant")
+    return _lines().listed_for(actor, few=few)
+
+
+def _lines() -> Any:
+    return AccessRequest.objects.only(*_IN_LINE).select_related("tenant", "service", "ticket", "requested_by", "grant")
+
+
+#: The first page of `listed`.
+FIRST_LISTED = FirstPage(_lines)
 
 
 def add_scope(rows: list[AccessRequest]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
 from requests_app.domain.actors import Actor, Side
 from requests_app.models import Service
+from requests_app.models.scoping import MOST_PLACES, CompiledScope, Scope, without_index
 
 #: SQLite allows 500 parts of one statement.
 _PARTS = 400
@@ -20,6 +22,8 @@ _PARTS = 400
 FEWEST = 10
 #: Up to this number, rows in one state are found by the state, and sorted.
 FEW = 5_000
+#: How many texts of the first page of one list are stored. Callers choose the length of a page.
+_TEXTS = 32
 
 
 class Parts(NamedTuple):
@@ -96,6 +100,59 @@ class KeysFirst:
 
     def __getitem__(self, page: slice) -> QuerySet[Any]:
         return _with_keys(self._rows, self._rows.values("pk")[: max(page.stop, FEWEST)])[page]
+
+
+class FirstPage:
+    """The first page of a list without filters, which most calls read. Its SQL text is made once (ADR 86).
+
+    `rows` returns the rows of the list for everybody. There is one text for each order, length, and number of tenants
+    or queues of an actor.
+    """
+
+    def __init__(self, rows: Callable[[], Any]) -> None:
+        self._rows = rows
+        self._query = lru_cache(maxsize=_TEXTS)(self._new_query)
+
+    def of(self, rows: Any, *, actor: Actor) -> Any:
+        """Return the rows of the list that the actor can see, with the methods of `Merged`."""
+        scope = self._rows().scope_of(actor)
+        if scope is not None and not 0 < len(scope[1]) <= MOST_PLACES:
+            return rows
+        return _WithFirstPage(rows, partial(self._read, actor.side, scope))
+
+    def _read(self, side: Side, scope: Scope, order: tuple[str, ...], count: int) -> list[Any]:
+        column, places = scope or ("", [])
+        query, values = self._query(side, column, order, count).ready(("of", places) if places else None)
+        return query(**values)
+
+    def _new_query(self, side: Side, column: str, order: tuple[str, ...], count: int) -> CompiledScope:
+        def make(places: list[Q]) -> Any:
+            rows: Any = self._rows()
+            is_of_all = side is Side.PROVIDER and connections[rows.db].vendor == "sqlite"
+            if column:
+                # As `visible_in_order` does it.
+                rows = rows.alias(of=without_index(column) if is_of_all else F(column)).filter(*places)
+            return (KeysFirst(rows) if is_of_all else rows).order_by(*order)[:count]
+
+        return CompiledScope(make)
+
+
+class _WithFirstPage:
+    """Rows of a list in an order. `first` reads their first page. Any other page is read as for every list."""
+
+    def __init__(self, rows: Any, first: Callable[[tuple[str, ...], int], list[Any]]) -> None:
+        self._rows, self._first = rows, first
+        self._order: tuple[str, ...] = ()
+
+    def order_by(self, *names: str) -> _WithFirstPage:
+        self._order = names
+        return self
+
+    def filter(self, **conditions: Any) -> Any:
+        return self._rows.order_by(*self._order).filter(**conditions)
+
+    def __getitem__(self, page: slice) -> Any:
+        return self._rows.order_by(*self._order)[page] if page.start else self._first(self._order, page.stop)
 
 
 class Merged:

@@ -348,6 +348,7 @@ class AccessRequests(ListView):
     filterset_class = AccessRequestFilter
     orders = ("-submitted_at", "submitted_at", "decide_by")
     parts: ClassVar = {"decide_by": Parts("state", State.values)}
+    first_page = access.FIRST_LISTED
 
     @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
     def get(self, request: Any) -> Response:

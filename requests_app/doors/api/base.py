@@ -31,7 +31,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
-from requests_app.queries.merging import Parts, few, in_order, merged
+from requests_app.queries.merging import FirstPage, Parts, few, in_order, merged
 
 
 class TooOften(exceptions.Throttled):
@@ -278,12 +278,15 @@ class ListView(ApiView):
     orders: ClassVar[tuple[str, ...]]
     #: Orders that no index has for all rows, and the parts of the rows for which an index has them.
     parts: ClassVar[Mapping[str, Parts]] = {}
+    #: The query for the first page without filters, of a list that is read all the time.
+    first_page: ClassVar[FirstPage | None] = None
     pagination_class = Pages
 
     def listed(self, rows: Any, **context: Any) -> Response:
         filters = self.filterset_class
         # Without a filter in the query, the form with all filters would be built to change nothing.
-        if filters is not None and not filters.get_filters().keys().isdisjoint(self.request.query_params):
+        is_filtered = filters is not None and not filters.get_filters().keys().isdisjoint(self.request.query_params)
+        if filters is not None and is_filtered:
             rows = self.selected(self.filtered(filters, rows))
         serializer = self.serializer_class
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer._declared_fields)
@@ -294,6 +297,8 @@ class ListView(ApiView):
             rows = merged(rows, parts, actor=self.actor, states=states)
         else:
             rows = in_order(rows, actor=self.actor, states=states)
+            if self.first_page is not None and not is_filtered:
+                rows = self.first_page.of(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
         self.complete(found)
         return pages.get_paginated_response(
