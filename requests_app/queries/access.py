@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role, Side
-from requests_app.domain.errors import DomainError, WrongState
+from requests_app.domain.errors import DomainError, NotFound, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import STAYING, TRANSITIONS, Transition, actions_from
@@ -42,7 +42,7 @@ from requests_app.models import (
     Resource,
 )
 from requests_app.models.access import ALLOWED
-from requests_app.models.scoping import CompiledFind
+from requests_app.models.scoping import MOST_PLACES, CompiledFind, CompiledScope
 from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
 from requests_app.queries import standing
 from requests_app.queries.merging import FirstPage
@@ -62,18 +62,67 @@ _IN_LINE = (
 )  # fmt: skip
 
 
+#: What the API shows of one access request beside a line, and what the rules read of it.
+_IN_ANSWER = (
+    *_IN_LINE, "previous", "authority", "instrument", "demand_reference", "demand_date", "tried", "justification",
+    "requester_human", "needs_customer_approval", "raised_by", "until_at", "is_emergency", "source_url",
+    "content_digest",
+)  # fmt: skip
+_JOINED_IN_LINE = ("tenant", "service", "ticket", "requested_by", "grant")
+
+
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """Return one access request with everything that its page shows. The number of SQL queries is fixed."""
-    row = one(access_request_id, actor=actor)
+    row = cast(AccessRequest, _WITH_ID(access_request_id, actor=actor))
+    complete(row)
     _read(row, "following")
     return row
 
 
-def one(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return one access request with its parts, but not those that followed it."""
-    row = cast(AccessRequest, _WITH_ID(access_request_id, actor=actor))
-    complete(row)
+def in_answer(access_request_id: object, *, actor: Actor) -> AccessRequest:
+    """Return one access request with only the columns that the API shows, its resources and its decisions.
+
+    One statement reads it with its resources. Each access request has at least one.
+    """
+    key, scope = as_id(access_request_id), AccessRequest.objects.all().scope_of(actor)
+    if key is None or (scope is not None and not 0 < len(scope[1]) <= MOST_PLACES):
+        found = cast(AccessRequest, _WITH_ID(access_request_id, actor=actor))
+        complete(found)
+        return found
+    query, places = _ANSWER.ready((f"access_request__{scope[0]}", scope[1]) if scope is not None else None)
+    scoped = query(pk=key, **places)
+    if not scoped:
+        raise NotFound
+    row: AccessRequest = scoped[0].access_request
+    row.listed_scope = scoped
+    # A plain list behind `row.decisions.all()`, as in a list: a queryset takes long to make.
+    row.__dict__["_prefetched_objects_cache"] = {"decisions": _DECISIONS_IN_ANSWER(row=key)}
     return row
+
+
+_ANSWER = CompiledScope(
+    lambda places, pk: (
+        AccessRequestResource.objects.filter(*places, access_request_id=pk)
+        .select_related("resource", *(f"access_request__{name}" for name in _JOINED_IN_LINE))
+        .only(
+            "position", "resource__kind", "resource__name", "resource__is_practice",
+            "resource__checked_at", "resource__check_problem", "resource__check_failing_since",
+            *(f"access_request__{name}" for name in _IN_ANSWER),
+        )
+    ),
+    pk=UUIDField(),
+)  # fmt: skip
+_DECISIONS_IN_ANSWER = CompiledQuery(
+    lambda row: (
+        Decision.objects.filter(access_request_id=row)
+        .select_related("decider", "client__account")
+        .only(
+            "stage", "verdict", "decider_human", "deputy_for", "comment", "manifest_digest", "signed_with", "at",
+            "decider__name", "decider__human_id", "client__account__name",
+        )
+    ),
+    row=UUIDField(),
+)  # fmt: skip
 
 
 def complete(row: AccessRequest) -> None:
@@ -144,7 +193,7 @@ def listed(actor: Actor, *, few: QuerySet[Any, Any] | None = None) -> Any:
 
 
 def _lines() -> Any:
-    return AccessRequest.objects.only(*_IN_LINE).select_related("tenant", "service", "ticket", "requested_by", "grant")
+    return AccessRequest.objects.only(*_IN_LINE).select_related(*_JOINED_IN_LINE)
 
 
 #: The first page of `listed`.

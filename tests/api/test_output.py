@@ -14,6 +14,7 @@ from rest_framework import serializers
 from rest_framework.fields import Field
 
 from requests_app.domain import clock
+from requests_app.domain.states import State
 from requests_app.doors.api import output
 from requests_app.doors.api.access_requests import AccessRequestLine, AccessRequestOut
 from requests_app.doors.api.grants import GrantLine
@@ -62,7 +63,7 @@ def test_it_writes_what_the_framework_writes() -> None:
 
 def test_every_access_request_is_written_as_the_framework_writes_it(cast: Cast) -> None:
     states = ("PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN", "CLOSED", "DENIED")
-    rows = [access.one(cast.in_state(state).pk, actor=cast.as_("ada")) for state in states]
+    rows = [access.in_answer(cast.in_state(state).pk, actor=cast.as_("ada")) for state in states]
     for zone in ("UTC", "Europe/Vienna"):
         with timezone.override(zone):
             context: dict[str, Any] = {"actor": cast.as_("ada"), "at": clock.now()}
@@ -135,17 +136,35 @@ def test_only_the_wanted_members_are_made() -> None:
 # --- Statements ----------------------------------------------------------------------------------------------
 
 
-def test_one_access_request_takes_four_statements_that_are_made_already(
+def test_one_access_request_takes_three_statements_that_are_made_already(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The token with its roles, the access request, its scope, and its decisions."""
+    """The token with its roles, the access request with its resources, and its decisions."""
     row, ada = cast.confirmed(), calling("ada")
     ada.get(f"access-requests/{row.pk}")
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
     with CaptureQueriesContext(connection) as captured:
         assert ada.get(f"access-requests/{row.pk}").status_code == 200
     sent = [query["sql"] for query in captured.captured_queries if "set_config" not in query["sql"]]
-    assert len(sent) == 4, "\n".join(sent)
+    assert len(sent) == 3, "\n".join(sent)
+
+
+@pytest.mark.parametrize("who", ["ada", "pat", "priya", "stella"])
+def test_one_access_request_is_read_with_only_the_columns_that_are_shown(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """None of the others is read later, and nobody outside of the caller's tenants and queues is shown one."""
+    rows = [cast.in_state(state) for state in State]
+    caller = calling(who)
+    monkeypatch.setattr(Model, "refresh_from_db", None)
+    for row in rows:
+        with CaptureQueriesContext(connection) as captured:
+            shown = caller.get(f"access-requests/{row.pk}")
+        assert (shown.status_code, shown.json()["id"]) == (200, str(row.pk))
+        assert [each["id"] for each in shown.json()["resources"]] == [str(each.pk) for each in row.resources.all()]
+        assert '"password"' not in captured.captured_queries[-2]["sql"] + captured.captured_queries[-1]["sql"]
+    stranger = calling("frida")
+    assert stranger.get(f"access-requests/{rows[0].pk}").status_code == 404
 
 
 def test_a_list_takes_three_statements_however_long_it_is(cast: Cast, calling: Calling) -> None:

@@ -419,7 +419,7 @@ class OneAccessRequest(ApiView):
         responses=one(AccessRequestOut),
     )
     def get(self, request: Any, pk: UUID) -> Response:
-        return self.shown(AccessRequestOut, access.one(pk, actor=self.actor), at=self.token.read_at)
+        return self.shown(AccessRequestOut, access.in_answer(pk, actor=self.actor), at=self.token.read_at)
 
 
 class _Decision(ApiView):
@@ -540,7 +540,7 @@ def _ask(found: dict[str, Any]) -> operations.Ask:
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
     """Answer with the access request after an act."""
-    row = access.one(pk, actor=view.actor)
+    row = access.in_answer(pk, actor=view.actor)
     location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
     return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())
 
