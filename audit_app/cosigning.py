@@ -146,7 +146,7 @@ def _url(witness: Witness) -> str:
     return f"{witness.url.rstrip('/')}/add-checkpoint"
 
 
-def _due(at: dt.datetime) -> QuerySet[Witness]:
+def due(at: dt.datetime) -> QuerySet[Witness]:
     """Return the witnesses that are due, and the healthy witnesses that have not cosigned the newest checkpoint."""
     newest = Checkpoint.objects.filter(tenant_id=OuterRef("tenant_id")).order_by("-shard", "-size").values("pk")[:1]
     signed = Cosignature.objects.filter(
@@ -155,11 +155,6 @@ def _due(at: dt.datetime) -> QuerySet[Witness]:
     rows = Witness.objects.annotate(newest=Subquery(newest)).filter(newest__isnull=False)
     rows = rows.filter(Q(due_at__lte=at) | Q(failures=0) & ~Exists(signed))
     return rows.order_by("failures", "due_at", "pk")
-
-
-def is_waited_for(at: dt.datetime) -> bool:
-    """Return whether a witness is due."""
-    return _due(at).exists()
 
 
 def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
@@ -171,7 +166,7 @@ def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
     passed: set[UUID] = set()
     while True:
         at = now()
-        row = _due(at).exclude(pk__in=passed).first()
+        row = due(at).exclude(pk__in=passed).first()
         if row is None:
             return
         passed.add(row.pk)

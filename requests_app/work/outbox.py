@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Case, When
+from django.db.models import Case, CharField, DateTimeField, When
 from django.utils.translation import gettext as _
 
 from requests_app import operations
@@ -31,6 +31,7 @@ from requests_app.messages.topics import Topic, known
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL, OutboxQuerySet
 from requests_app.platform import bell, turns
+from requests_app.platform.database.compiled import CompiledQuery
 
 logger = structlog.get_logger(__name__)
 
@@ -75,9 +76,15 @@ def drain(*, limit: int = 100) -> int:
     return worked
 
 
+#: A message of this lane that can be sent now.
+_ONE_DUE = CompiledQuery(
+    lambda lane, at: _due(lane, at).order_by().values_list("pk", flat=True)[:1], lane=CharField(), at=DateTimeField()
+)
+
+
 def is_due(at: datetime) -> bool:
     """Return whether a mail, or a message that becomes mails, can be sent now."""
-    return _due(FANOUT, at).exists() or _due(MAIL, at).exists()
+    return bool(_ONE_DUE(lane=FANOUT, at=at) or _ONE_DUE(lane=MAIL, at=at))
 
 
 def retry_now() -> int:

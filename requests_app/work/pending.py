@@ -89,6 +89,7 @@ _ENFORCED_ELSEWHERE = _one(
     **_AT,
     connector=CharField(),
 )
+_COSIGNED = _one(cosigning.due, **_AT)
 _CHECKED = _one(lambda: LogCheck.objects.filter(ended_at=None))
 _IMPORTED = _one(imports.unfinished)
 
@@ -129,7 +130,7 @@ PENDING: dict[str, Callable[[datetime], bool]] = {
     "requests_app.tasks.silent_guards": _silent_guards,
     "requests_app.tasks.remind": _remind,
     bell.CHECKPOINT: signing_round.is_waited_for,
-    "requests_app.tasks.cosign": cosigning.is_waited_for,
+    "requests_app.tasks.cosign": lambda at: bool(_COSIGNED(at=at)),
     bell.CHECK_LOGS: lambda _at: bool(_CHECKED()),
     bell.DELIVER_WEBHOOKS: _webhooks,
     bell.IMPORT: lambda _at: bool(_IMPORTED()),

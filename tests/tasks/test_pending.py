@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from audit_app import keys, signing_round
@@ -244,3 +245,18 @@ def test_at_a_full_minute_a_reminder_that_was_sent_is_no_work(tested: Cast) -> N
     sweeps.remind_deciders(actor=tested.system("remind"), limit=10)
     sweeps.announce_closing_soon(actor=tested.system("remind"), limit=10)
     assert not {"remind", "closing_soon"} & busy()
+
+
+def test_a_look_makes_the_text_of_one_query_only(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make the text takes many times as long as to ask. The beat looks all day."""
+    found()
+    made, execute = list[Any](), SQLCompiler.execute_sql
+
+    def counted(compiler: Any, *args: Any, **options: Any) -> Any:
+        made.append(compiler)
+        return execute(compiler, *args, **options)
+
+    monkeypatch.setattr(SQLCompiler, "execute_sql", counted)
+    found()
+    # Which logs wait for a signature depends on the host.
+    assert len(made) == 1
