@@ -10,11 +10,11 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max, Min, Q, QuerySet
 
 from requests_app.domain import clock
 from requests_app.platform import statics
+from requests_app.platform.database import migrated
 
 # The name of the heartbeat that the sweep writes when it succeeds.
 SWEEP = "sweep"
@@ -75,15 +75,10 @@ def base() -> dict[str, Check]:
     """
     try:
         clock.now()
-        unapplied = _unapplied_migrations()
+        unapplied = migrated.missing()
     except Exception as failure:  # every error of the driver means the same here
         return {"database": bad(f"The database can't be used ({type(failure).__name__}).")}
     return {"database": {"ok": True}, "migrations": {"ok": not unapplied, "unapplied": unapplied}}
-
-
-def _unapplied_migrations() -> int:
-    executor = MigrationExecutor(connection)
-    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 # --- Whether an act can be written -----------------------------------------------------------------------

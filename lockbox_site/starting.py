@@ -48,15 +48,14 @@ def settings_or_exit(program: str) -> Iterator[None]:
 def why_database_failed(failure: Exception) -> str:
     """Return what an operator can do about a failure of the database, or "" if the program has a bug."""
     from django.db import OperationalError, connection
-    from django.db.migrations.executor import MigrationExecutor
 
     from requests_app.platform import program
+    from requests_app.platform.database import migrated
 
     try:
         # The connection may be in a failed transaction.
         connection.close()
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if migrated.missing():
             return f"The database is not up to date. Run: {program.command('migrate')}"
     except OperationalError as error:
         return f"The database can't be used: {' '.join(str(error).split())}"

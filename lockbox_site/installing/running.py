@@ -84,7 +84,7 @@ def _prepare_ahead(*, is_empty: bool) -> bool:
     """
     if not steps.is_migrated():
         return False
-    _prepare(is_empty=is_empty, with_checks=False)
+    _prepare(is_empty=is_empty, is_migrated=True)
     return True
 
 
@@ -92,11 +92,12 @@ def _check() -> None:
     _do(steps.checks())
 
 
-def _prepare(*, is_empty: bool, with_checks: bool = True) -> None:
+def _prepare(*, is_empty: bool, is_migrated: bool = False) -> None:
     from django.core.management import call_command
 
     _do(steps.content())
-    _do(steps.database(with_checks=with_checks), is_slow=True)
+    if not is_migrated:
+        _do(steps.database(with_checks=True), is_slow=True)
     _do(steps.key())
     _do(steps.schedules())
     if is_empty:

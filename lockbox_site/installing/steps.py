@@ -25,11 +25,11 @@ def database(*, with_checks: bool = False) -> Step:
 def is_migrated() -> bool:
     """Return whether the database has all migrations. If it can't be read, the migration says why."""
     from django.db import DatabaseError, connection
-    from django.db.migrations.executor import MigrationExecutor
+
+    from requests_app.platform.database import migrated
 
     try:
-        executor = MigrationExecutor(connection)
-        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        return not migrated.missing()
     except DatabaseError:
         return False
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from audit_app import log_name, restored_database
@@ -13,12 +12,11 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import DomainError
 from requests_app.platform import program, statics
-from requests_app.platform.database import versions
+from requests_app.platform.database import migrated, versions
 
 
 def require_migrated() -> None:
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if migrated.missing():
         words = _("The database is not up to date. Run: %(command)s")
         raise CommandError(words % {"command": program.command("migrate")})
 

@@ -6,10 +6,9 @@ import sys
 import threading
 
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
-from requests_app.platform.database import bounds
+from requests_app.platform.database import bounds, migrated
 from requests_app.work import probe_file
 
 PAUSE_SECONDS = 2.0
@@ -37,8 +36,7 @@ def _why_not() -> str:
         # A failed connection must not be used again, and the parts that start next must not share this one.
         connection.close()
         with bounds.within(bounds.probe()):
-            executor = MigrationExecutor(connection)
-            missing = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+            missing = migrated.missing()
     except (DatabaseError, InterfaceError) as failure:
         why = " ".join(str(failure).split())
         return _("Waiting for the database: %(why)s") % {"why": why}

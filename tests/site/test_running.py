@@ -120,8 +120,8 @@ def test_only_a_database_that_has_all_migrations_is_prepared_before_the_checks(
     monkeypatch.setattr(connection, "close", lambda: None)
     monkeypatch.setattr(steps, "_collect", lambda: None)
     assert running._prepare_ahead(is_empty=False) is is_migrated
-    assert ran[:1] == [("migrate", True)] * is_migrated
     assert bool(ran) is is_migrated
+    assert "migrate" not in dict(ran), "a migration that finds nothing takes a fifth of a second"
 
 
 def test_the_details_of_a_command_that_fails_have_its_output(
