@@ -224,7 +224,7 @@ def test_a_piece_of_a_download_asks_nothing_if_all_streams_have_just_been_checke
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grant, present = cast.opened(), 100.0
-    monkeypatch.setattr(streams.clock, "monotonic", lambda: present)
+    monkeypatch.setattr(clock, "monotonic", lambda: present)
     with streams.watched(grant.pk, ends=1e12, note=lambda: None) as stream:
         assert streams.cut_ended()
         for later, statements in ((0.24, 0), (0.26, 1), (0.4, 0)):
