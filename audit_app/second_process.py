@@ -16,7 +16,8 @@ from uuid import UUID
 
 from audit_app.entry_checks import StoredBatch, is_good
 
-#: How long an answer may take, in seconds. It takes milliseconds, unless somebody has stopped the process.
+#: How long the process may take to read a batch, or to answer, in seconds. It takes milliseconds, unless somebody has
+#: stopped the process.
 PATIENCE = 60.0
 #: How many bytes of batches may wait in the pipe, where the kernel allows it. A batch is not much shorter.
 _PIPE = 1 << 20
@@ -43,7 +44,7 @@ class SecondProcess:
         command = [sys.executable, "-I", "-c", _PROGRAM, str(_ROOT)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError as error:
             raise NoAnswer from error
@@ -52,21 +53,30 @@ class SecondProcess:
         self._to: IO[bytes] = self._process.stdin
         self._from: IO[bytes] = self._process.stdout
         _widen(self._to.fileno())
+        os.set_blocking(self._to.fileno(), False)
 
     def send(self, batch: StoredBatch, tenant_id: UUID, seq: int, last_at: str) -> None:
         """Have a batch checked (see `is_good`). Two batches at most may wait for their answers."""
         try:
             data = marshal.dumps((tuple(batch), tenant_id.hex, seq, last_at))
-            self._to.write(len(data).to_bytes(_LENGTH) + data)
-            self._to.flush()
+            self._write(len(data).to_bytes(_LENGTH) + data)
         except (OSError, ValueError) as error:
             raise NoAnswer from error
+
+    def _write(self, data: bytes) -> None:
+        waiting = select.poll()
+        waiting.register(self._to, select.POLLOUT)
+        left = memoryview(data)
+        while left:
+            # A batch can be longer than the pipe. If the process has stopped, the pipe stays full.
+            if not waiting.poll(PATIENCE * 1000):
+                raise NoAnswer
+            left = left[os.write(self._to.fileno(), left) :]
 
     def answer(self) -> bool:
         """Return the answer to the first batch that has none yet."""
         waiting = select.poll()
         waiting.register(self._from, select.POLLIN)
-        # Not through the buffer of the file, which could already have the next answer.
         found = os.read(self._from.fileno(), 1) if waiting.poll(PATIENCE * 1000) else b""
         if not found:
             raise NoAnswer
@@ -75,12 +85,8 @@ class SecondProcess:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._from, self._to):
-            try:
-                pipe.close()
-            except OSError:
-                # What was not sent yet is of no use any more.
-                continue
+        self._from.close()
+        self._to.close()
 
 
 def _widen(pipe: int) -> None:

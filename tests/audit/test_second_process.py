@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from audit_app import checkpoints, second_process, verify
+from audit_app import batches, checkpoints, second_process, verify
+from audit_app.entry_checks import StoredBatch
 from audit_app.models import AuditEntry
-from audit_app.second_process import SecondProcess
+from audit_app.second_process import NoAnswer, SecondProcess
 from audit_app.verify import Verdict, Verification
 from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
 
@@ -153,6 +154,32 @@ def test_a_second_process_that_ends_or_stops_spoils_nothing(
     assert checked(alone=False, step=step) == checked(alone=True)
     assert 1 <= len(answers) < 5
     assert (len(processes), are_over(processes)) == (1, True)
+
+
+def test_a_batch_that_a_stopped_process_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_process, "PATIENCE", 0.2)
+    batch = StoredBatch(*[()] * (len(StoredBatch._fields) - 2), (bytes(5_000_000),), (bytes(32),))
+    process = SecondProcess()
+    try:
+        os.kill(process._process.pid, signal.SIGSTOP)
+        with pytest.raises(NoAnswer):
+            process.send(batch, TENANT, 0, "")
+    finally:
+        process.close()
+    assert are_over([process])
+
+
+def test_a_batch_that_is_longer_than_the_pipe_arrives_whole() -> None:
+    append(2)
+    batch = batches.read(TENANT, 0, 2)
+    long = batch._replace(bodies=(batch.bodies[0], bytes(5_000_000)))
+    process = SecondProcess()
+    try:
+        for each in (batch, long, batch):
+            process.send(each, TENANT, 0, "")
+        assert [process.answer() for _ in range(3)] == [True, False, True]
+    finally:
+        process.close()
 
 
 def test_steps_of_another_length_are_checked_by_one_process(processes: list[SecondProcess]) -> None:
