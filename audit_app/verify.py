@@ -268,8 +268,9 @@ class _Ahead:
             raise NoAnswer
         while len(self.sent) < _READ_AHEAD and self.next_seq < self.size:
             self._read(self.process)
-        first = self.sent.popleft()
-        if (first.start, first.end) != (start, end):
+        # Nothing is left if retention has removed all other entries meanwhile.
+        first = self.sent.popleft() if self.sent else None
+        if first is None or (first.start, first.end) != (start, end):
             raise NoAnswer
         return first.batch, first.is_complete and self.process.answer()
 

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DatabaseError, transaction
 
-from audit_app import checkpoints, proofs, pruning, recorder, signing_round, tree
+from audit_app import checkpoints, proofs, pruning, recorder, second_process, signing_round, tree
+from audit_app import verify as verification
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, SignedHead, Tile
 from audit_app.notes import Head
@@ -170,6 +171,21 @@ def test_a_running_check_continues_after_the_removed_entries() -> None:
     while not check.has_ended:
         check.advance(100)
     assert (check.flaw, check.seq) == (None, 600)
+
+
+def test_a_running_check_ends_although_all_that_it_has_not_read_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "MANY", 2)
+    monkeypatch.setattr(second_process, "is_of_use", lambda: True)
+    append(100)
+    checkpoints.sign(TENANT, at=AT)
+    check = Verification.begin(TENANT)
+    for _ in range(2):
+        check.advance(20)
+    # All batches but the last one were read.
+    pruned()
+    while not check.has_ended:
+        check.advance(20)
+    assert (check.flaw, check.seq) == (None, 100)
 
 
 def test_a_missing_entry_is_a_flaw_although_others_were_removed() -> None:
