@@ -94,8 +94,9 @@ def are_expected(batch: StoredBatch, tenant_id: UUID) -> bool:
         start = '{"access_request":' + ("null" if request is None else quote(request)) + ',"actor":'
         middle = ',"at":' + quote(at) + ',"detail":'
         key = kind, actor_id, name
-        before = f"{start}{actors.get(key, '')}{middle}"
-        if not text.startswith(before):
+        known = actors.get(key)
+        before = f"{start}{known}{middle}"
+        if known is None or not text.startswith(before):
             actor = text[len(start) : text.find(middle, len(start))]
             before = f"{start}{actor}{middle}"
             if not text.startswith(before) or not _is_actor(actor, key):

@@ -294,15 +294,18 @@ def test_many_leaves_are_appended_as_one_by_one(start: int, monkeypatch: pytest.
 # --- Details of a known form -----------------------------------------------------------------------------
 
 
-def _expected_bytes(detail: str, event: str) -> bytes:
+_SYSTEM = '{"id":null,"kind":"system","name":"s"}'
+
+
+def _expected_bytes(detail: str, event: str, actor: str) -> bytes:
     return (
-        f'{{"access_request":null,"actor":{{"id":null,"kind":"system","name":"s"}},"at":"t","detail":{detail}'
+        f'{{"access_request":null,"actor":{actor},"at":"t","detail":{detail}'
         f',"door":"d","event":"{event}","seq":7,"subject":{{"id":"i","type":"y"}},"tenant":"{TENANT}","v":1}}'
     ).encode()
 
 
-def _is_expected(detail: str, event: str) -> bool:
-    body, nothing = _expected_bytes(detail, event), b""
+def _is_expected(detail: str, event: str, actor: str = _SYSTEM) -> bool:
+    body, nothing = _expected_bytes(detail, event, actor), b""
     row: list[Any] = [7, "t", event, "d", "system", None, "s", "y", "i", None, body, nothing]
     try:
         return entry_checks.are_expected(entry_checks.StoredBatch(*zip(row, strict=True)), TENANT)
@@ -337,6 +340,28 @@ def test_a_detail_of_a_known_form_is_judged_as_by_itself(clean_forms: None) -> N
         entry_checks._forms["known"] = entry_checks._forms["known"][-len(known) :]
         found[text] = _is_expected(text, "known")
     assert found == alone
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize(
+    "actor",
+    [
+        "",
+        "None",
+        "null",
+        "{}",
+        "[]",
+        _SYSTEM[:-1],
+        _SYSTEM + " ",
+        _SYSTEM.replace('"s"', '"t"'),
+        f"{_SYSTEM},{_SYSTEM}",
+    ],
+)
+def test_an_actor_that_is_absent_or_another_one_is_not_expected(clean_forms: None, actor: str, is_known: bool) -> None:
+    if is_known:
+        assert _is_expected("{}", "e")
+    assert not _is_expected("{}", "e", actor)
+    assert _is_expected("{}", "e")
 
 
 @pytest.fixture
