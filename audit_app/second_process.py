@@ -17,8 +17,8 @@ from uuid import UUID
 from audit_app.entry_checks import StoredBatch, is_good
 
 #: How long the process may take to read a batch, or to answer, in seconds. It takes milliseconds, unless somebody has
-#: stopped the process.
-PATIENCE = 60.0
+#: stopped the process. It is shorter than a task may take, because that would end the worker that waits.
+PATIENCE = 20.0
 #: How many bytes of batches may wait in the pipe, where the kernel allows it. A batch is not much shorter.
 _PIPE = 1 << 20
 _SET_PIPE_SIZE = 1031

@@ -6,10 +6,11 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.db.utils import OperationalError
 
-from audit_app import checkpoints, recorder
+from audit_app import checkpoints, recorder, second_process
 from audit_app.models import AuditEntry, LogCheck
 from audit_app.verify import Verification
 from requests_app import operations, tasks
@@ -322,3 +323,9 @@ def test_a_check_leaves_nothing_but_its_verdict(cast: Cast) -> None:
     assert list(AuditEntry.objects.values_list("pk", flat=True)) == entries
     assert not TaskAttempt.objects.exists()
     assert Tenant.objects.get(pk=cast.contoso.pk).name == "Contoso"
+
+
+def test_a_worker_that_waits_for_a_stopped_process_still_has_its_lease_and_its_task() -> None:
+    waits = checks.SLICE + second_process.PATIENCE
+    assert waits < checks.LEASE.total_seconds()
+    assert tasks.LONGEST_SECONDS + waits < settings.Q_CLUSTER["timeout"]
