@@ -71,8 +71,9 @@ def few(rows: Any, *, actor: Actor, states: Collection[str]) -> Any:
     if connections[rows.db].vendor != "sqlite":
         return None
     place, places = _places(rows, actor)
-    found = rows.filter(**{f"{place}__in": list(places)}, state__in=sorted(states)).order_by().values("pk")[: FEW + 1]
-    return found if found.count() <= FEW else None
+    found = rows.filter(**{f"{place}__in": list(places)}, state__in=sorted(states)).order_by().values("pk")
+    # The query has no limit: rows that others add meanwhile must not push out any.
+    return found if found[: FEW + 1].count() <= FEW else None
 
 
 def in_order(rows: Any, *, actor: Actor, states: Collection[str] = ()) -> Any:

@@ -240,6 +240,18 @@ def test_sqlite_finds_few_rows_by_their_state_and_many_in_the_order_of_the_list(
 
 
 @pytest.mark.usefixtures("many")
+def test_rows_that_are_added_after_the_count_push_out_none(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has statistics")
+    rows, state = AccessRequest.objects.all(), State.PENDING_PROVIDER
+    monkeypatch.setattr(merging, "FEW", rows.filter(tenant=cast.contoso, state=state).count())
+    found = merging.few(rows, actor=cast.as_("ada"), states=[state])
+    for _ in range(2):
+        cast.submitted()
+    assert len(found) == merging.FEW + 2
+
+
+@pytest.mark.usefixtures("many")
 def test_only_the_parts_of_the_wanted_states_are_read(calling: Calling) -> None:
     wanted = {"access-requests?order=decide_by&state=CLOSED": 2, "tickets?order=changed_at&state=NEW": 1}
     for path, parts in wanted.items():
