@@ -23,8 +23,8 @@ from requests_app.work.webhooks.courier import Courier
 
 logger = structlog.get_logger(__name__)
 
-#: The longest pause between two ticks.
-TICK_SECONDS = 5.0
+#: The longest pause between two ticks, and the shortest. Of many failing webhooks, one is due every few milliseconds.
+TICK_SECONDS, SHORTEST_SECONDS = 5.0, 0.5
 #: If a statement takes longer, the beat opens new connections. After a failover, these lead to the new server.
 WAIT_SECONDS = 5.0
 #: The pause after a failure. It is far below the age at which the watchdog treats a heartbeat as too old.
@@ -65,6 +65,7 @@ class Beat:
         """Call `tick`. If it fails, close all database connections. Choose when the next tick is."""
         if self.courier.is_stuck:
             # Without a heartbeat, the watchdog starts the beat again, with a new courier.
+            self._pause = RETRY_SECONDS
             logger.error("courier_stuck")
             return
         try:
@@ -114,4 +115,4 @@ def _pause_before(repeated: dt.datetime | None, at: dt.datetime) -> float:
     longest = min(TICK_SECONDS, settings.SWEEP_SECONDS, settings.HEARTBEAT_SECONDS / 2)
     if repeated is None or repeated <= at:
         return longest
-    return min(longest, (repeated - at).total_seconds())
+    return min(longest, max(SHORTEST_SECONDS, (repeated - at).total_seconds()))

@@ -198,6 +198,16 @@ def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: 
     beat.tick()
     assert queued() == ["deliver_webhooks"]
     assert beat.tick() == beat.TICK_SECONDS, "the attempt waits for a worker, and the beat does not ask again and again"
+    OutboxMessage.objects.update(next_attempt_at=clock.now() + dt.timedelta(milliseconds=5))
+    assert beat.tick() == beat.SHORTEST_SECONDS, "a drain makes many such attempts, and the beat does not follow each"
+
+
+def test_with_a_stuck_courier_the_beat_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last pause may have been short. It must not write thousands of lines until the watchdog ends it."""
+    monkeypatch.setattr(beat.Courier, "is_stuck", True)
+    ours = beat.Beat()
+    ours.tick_or_back_off()
+    assert ours._pause == beat.RETRY_SECONDS
 
 
 def test_at_rest_the_beat_ticks_twelve_times_in_a_minute(travel: Traveller, settings: Any) -> None:
