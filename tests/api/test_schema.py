@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.utils import translation
 from lockbox_site import pseudolocale
 from requests_app.domain.acts import ACTS
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import plain, reader
+from requests_app.doors.api import plain, reader, schema
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.scim import views as scim
 from requests_app.operations._announced import ANNOUNCED
@@ -64,6 +65,32 @@ def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatc
     again = browser.get("/api/v1/openapi.json")
     assert (again["Content-Type"], again.content is first.content) == ("application/json", True)
     assert browser.get("/api/").status_code == 200
+
+
+def test_a_second_reader_waits_until_all_routes_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise, the document that is made for the second one, and stored, could lack a description."""
+    begun, goes_on, done = threading.Event(), threading.Event(), list[str]()
+
+    def described() -> None:
+        begun.set()
+        assert goes_on.wait(30)
+        done.append("described")
+
+    def second() -> None:
+        schema.describe()
+        done.append("second reader")
+
+    monkeypatch.setattr(schema, "_waiting", [described])
+    threads = [threading.Thread(target=schema.describe), threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(30)
+    threads[1].start()
+    # Without the wait, the second one ends here.
+    threads[1].join(0.2)
+    goes_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert done == ["described", "second reader"]
 
 
 def test_the_page_of_the_document_is_made_once_for_each_language() -> None:

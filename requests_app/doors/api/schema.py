@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -52,6 +53,7 @@ def one(serializer: Any) -> dict[Any, Any]:
 
 #: The descriptions that were not yet read, in the order of the code.
 _waiting: list[Callable[[], object]] = []
+_describing = threading.Lock()
 
 
 def extend_schema(**options: Any) -> Callable[[View], View]:
@@ -79,9 +81,13 @@ def described_by(name: str) -> Callable[[View], View]:
 
 
 def describe() -> None:
-    """Give the descriptions to the library. Call this before the library makes the document."""
-    while _waiting:
-        _waiting.pop(0)()
+    """Give the descriptions to the library. Call this before the library makes the document.
+
+    Two threads can make the document at the same time, and neither may begin before all descriptions are given.
+    """
+    with _describing:
+        while _waiting:
+            _waiting.pop(0)()
 
 
 def filters_of(filterset: Any, *, only: Iterable[str] = ()) -> list[OpenApiParameter]:
