@@ -331,7 +331,7 @@ def _allowed(current: Step, grant: Grant, found: Any, level: Level) -> RecordedA
     if not policy.is_visible(actor, access_request):
         raise NotFound
     resource = _visible(found, actor)
-    # It was read after the wait for the locks.
+    # No query reads it with the grant. Under the locks, it is read after the wait for them, as the resource is.
     grant.tenant = resource.tenant
     current.detail = {"resource": str(resource.pk)}
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)

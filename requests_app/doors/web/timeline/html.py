@@ -35,7 +35,8 @@ _Row = tuple[int, str, int, str]
 def helper(story: Story) -> forks.Helper | None:
     """Return a second process that makes every second batch of rows. Return None if this process makes all of them.
 
-    It does so for few entries, with one core, if it can't be forked, or if the entries have gaps.
+    It does so for few entries, with one core, if it can't be forked, or if the entries have gaps. Before the fork, this
+    closes all connections to the database, which a fork must not share.
     """
     parts = story.prepared.parts
     is_of_use = story.prepared.count >= MANY and all(part.is_contiguous for part in parts)

@@ -40,10 +40,11 @@ _PRIMARY = 0xFF
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 #: How much memory a large transaction may use for pages, in KiB. SQLite's own limit is 2,000.
 _ROOM = 64_000
-#: What is different with room.
+#: The settings of a connection that `with_room` changes.
 _OF_ROOM = ("cache_size", "wal_autocheckpoint")
-#: From this number of changed rows on, pages are copied: the log then has less than 100 MB. At the end, a few are
-#: enough. Even fewer change less than SQLite itself would copy.
+#: In `with_room`, pages are copied after a commit if at least this many rows have changed since the last time. The
+#: write-ahead log then has less than 100 MB. At the end of the block, the second number is enough. After fewer changes,
+#: SQLite itself would not copy pages either.
 _MANY, _FEW = 8_000, 500
 #: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
