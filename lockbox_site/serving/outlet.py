@@ -17,8 +17,8 @@ from requests_app.platform.sockets import STALLED_SECONDS, Gone, Line
 WINDOW, PIECE = 128 * 1024, 16 * 1024
 #: A client that reads less than this on average during STALLED_SECONDS is disconnected. In bytes per second.
 LEAST_RATE = 4 * 1024
-#: How many seconds a client has for the rest of an answer that has failed.
-TAKES_THE_REST = 2.0
+#: How many seconds a client has for the rest of an answer that has failed, and between two questions meanwhile.
+TAKES_THE_REST, OF_THE_REST = 2.0, 0.02
 #: The seconds between two questions to the kernel: short for a fast reader, long for a slow one.
 SOON, SELDOM = 0.001, 0.5
 
@@ -76,7 +76,7 @@ class Outlet:
         until = asyncio.get_running_loop().time() + (0 if at_once else TAKES_THE_REST)
         with suppress(Gone):
             while self._sent > self._line.acknowledged() - self._before and asyncio.get_running_loop().time() < until:
-                await asyncio.sleep(SELDOM / 10)
+                await asyncio.sleep(OF_THE_REST)
         self._line.hang_up()
 
     async def room(self) -> None:

@@ -158,7 +158,8 @@ def test_a_second_process_that_ends_or_stops_spoils_nothing(
 
 def test_a_batch_that_a_stopped_process_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(second_process, "PATIENCE", 0.2)
-    batch = StoredBatch(*[()] * (len(StoredBatch._fields) - 2), (bytes(5_000_000),), (bytes(32),))
+    nothing = StoredBatch(*[()] * len(StoredBatch._fields))
+    batch = nothing._replace(bodies=(bytes(5_000_000),), leaf_hashes=(bytes(32),))
     process = SecondProcess()
     try:
         os.kill(process._process.pid, signal.SIGSTOP)
