@@ -16,6 +16,8 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     # The version of the contract with programs, which a release of the product does not change.
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
+    # For the library's own check, which `manage.py check --deploy` makes.
+    "DEFAULT_GENERATOR_CLASS": "requests_app.doors.api.generator.Generator",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "requests_app.doors.api.generator.close_bodies",

@@ -12,11 +12,12 @@ import pytest
 from django.conf import settings
 from django.test import Client as Browser
 from django.utils import translation
+from drf_spectacular.settings import spectacular_settings
 
 from lockbox_site import pseudolocale
 from requests_app.domain.acts import ACTS
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api import plain, reader, schema
+from requests_app.doors.api import generator, plain, reader, schema
 from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.scim import views as scim
 from requests_app.operations._announced import ANNOUNCED
@@ -102,6 +103,11 @@ def test_the_page_of_the_document_is_made_once_for_each_language() -> None:
             found.append(reader.described(language))
     assert [">Routes</h2>" in page for page in found] == [True, False, True]
     assert found[0] is found[2]
+
+
+def test_the_library_checks_the_document_that_we_make() -> None:
+    """`manage.py check --deploy` does this, in a process that has not described the routes yet."""
+    assert spectacular_settings.DEFAULT_GENERATOR_CLASS is generator.Generator
 
 
 def test_every_route_is_in_the_document_and_every_path_is_a_route() -> None:
