@@ -83,7 +83,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "groups", fail)
+        patch.setattr(reader, "described", fail)
         return Client(raise_request_exception=False).get("/api/")
 
 

@@ -20,6 +20,7 @@ from lockbox_site import health, readiness
 from requests_app.domain import clock
 from requests_app.messages.topics import Topic
 from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
+from requests_app.platform.database import migrated
 
 #: The time limit of a probe, in seconds.
 ANSWER_WITHIN = health.ANSWER_WITHIN
@@ -227,7 +228,7 @@ def test_readyz_reads_any_number_of_logs_from_indexes(django_assert_num_queries:
 @pytest.mark.django_db(transaction=True)
 def test_readyz_names_migrations_that_are_missing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     all_well()
-    monkeypatch.setattr(readiness, "_unapplied_migrations", lambda: 2)
+    monkeypatch.setattr(migrated, "missing", lambda: 2)
     found = checks(client, 503)
     assert found == {"static": {"ok": True}, "database": {"ok": True}, "migrations": {"ok": False, "unapplied": 2}}
 
