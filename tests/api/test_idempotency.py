@@ -335,6 +335,22 @@ def test_an_answer_that_is_being_stored_is_waited_for_and_not_called_lost(
     assert erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one").content == response.content
 
 
+def test_an_answer_that_is_stored_just_after_its_row_was_read_is_not_called_lost(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call stores its answer and ends between the two steps of a repeated call: read the row, and judge."""
+    row = claimed(cast, holder="this process")
+    IdempotencyKey.objects.filter(pk=row.pk).update(done_at=clock.now())
+
+    def ends(_holder: str, claim: Any) -> bool:
+        operations.keep_answer(claim, status=201, headers={}, body=b"first")
+        return True
+
+    monkeypatch.setattr(holders, "is_gone", ends)
+    found: Any = idempotency.claim(cast.people["priya"], row.key, row.asked)
+    assert (found.status_code, found.content, found["Idempotency-Replayed"]) == (201, b"first", "true")
+
+
 def test_a_process_that_fails_to_store_an_answer_says_so_to_others(
     cast: Cast, calling: Calling, living: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

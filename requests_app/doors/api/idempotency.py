@@ -154,7 +154,10 @@ def _claimed(
             return _stored_answer(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
         if is_left and is_done:
-            return DoneBefore(row)
+            if IdempotencyKey.objects.filter(pk=row.pk, claim=row.claim, status=None).exists():
+                return DoneBefore(row)
+            # The call has stored its answer and ended since the row was read.
+            continue
         if is_left:
             take(holder=holders.current(), left=row)
             continue
