@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -49,5 +51,7 @@ def test_the_page_that_a_mail_leads_to_has_one_button_and_a_second_press_does_no
     button = page.locator("main").get_by_role("button")
     expect(button).to_have_count(1)
     button.dblclick(no_wait_after=True)
-    expect(page.locator("main")).to_contain_text("The window is closed.")
+    # The browser drops the answer to the first press. Only if that had already come, its sentence is shown, too.
+    expect(page.locator("main")).to_contain_text(re.compile(r"The window is closed\.|This was saved already\."))
+    expect(page.locator("main")).to_contain_text("closed the window early")
     assert AccessRequest.objects.get(pk=row.pk).state == "CLOSED"
