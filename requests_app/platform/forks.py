@@ -7,7 +7,6 @@ import ctypes
 import marshal
 import os
 import pickle
-import select
 import signal
 import sys
 import threading
@@ -24,8 +23,6 @@ T = TypeVar("T")
 #: From prctl(2). Children of a child that has ended become children of this process, which then waits for their end.
 _SET_CHILD_SUBREAPER, _SET_NAME, _SET_PARENT_DEATH_SIGNAL = 36, 15, 1
 _LENGTH = 8
-#: How long a helper may take for a part of an item, in seconds. It takes far less, unless somebody has stopped it.
-PATIENCE = 60.0
 _allowed: list[int] = []
 
 
@@ -116,35 +113,20 @@ class Helper:
     """
 
     def __init__(self, function: Callable[[], Iterable[Any]]) -> None:
-        self._pid, self._reading = _forked(partial(_write_items, function))
+        self._pid, reading = _forked(partial(_write_items, function))
+        self._items = open(reading, "rb")  # noqa: SIM115 - `close` closes it
 
     def take(self) -> Any:
-        """Return the next item, or None if the fork has ended. If it had an error, this process makes the same one.
-
-        A fork that has stopped is ended.
-        """
-        length = self._read(_LENGTH)
+        """Return the next item, or None if the fork has ended. If it had an error, this process makes the same one."""
+        length = self._items.read(_LENGTH)
         size = int.from_bytes(length)
-        data = self._read(size)
+        data = self._items.read(size)
         # The bytes come from a fork of this very process.
         return marshal.loads(data) if len(length) == _LENGTH and len(data) == size else None  # noqa: S302
 
-    def _read(self, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size and self._pid:
-            waiting = select.poll()
-            waiting.register(self._reading, select.POLLIN)
-            if not waiting.poll(PATIENCE * 1000):
-                self.close()
-                break
-            if not (part := os.read(self._reading, size - len(found))):
-                break
-            found += part
-        return bytes(found)
-
     def close(self) -> None:
         if self._pid:
-            os.close(self._reading)
+            self._items.close()
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self._pid = 0

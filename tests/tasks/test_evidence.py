@@ -347,30 +347,3 @@ def test_the_command_has_a_second_process_make_a_half_of_the_timeline(cast: Cast
     timeline = files_of(bundle)["timeline.html"].decode()
     assert re.findall(r'<tr id="e0-(\d+)"', timeline) == [*map(str, range(count))]
     assert verified(bundle, tmp_path)[0] == 0
-
-
-_STOPS = """
-import os, signal
-from requests_app.platform import forks
-
-def items():
-    yield [bytes(1_000_000)]
-    yield [2]
-    os.kill(os.getpid(), signal.SIGSTOP)
-    yield [3]
-
-forks.PATIENCE = 0.5
-helper = forks.Helper(items)
-pid = helper._pid
-print(len(helper.take()[0]), helper.take(), helper.take(), helper.take(), os.path.exists(f"/proc/{pid}"))
-helper.close()
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux only")
-def test_a_second_process_that_has_stopped_is_ended_and_makes_nothing_more() -> None:
-    found = subprocess.run(
-        [sys.executable, "-c", _STOPS], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
-    assert (found.stdout, found.stderr) == ("1000000 [2] None None False\n", "")
