@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import marshal
 import os
 import pickle
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -22,7 +20,6 @@ T = TypeVar("T")
 
 #: From prctl(2). Children of a child that has ended become children of this process, which then waits for their end.
 _SET_CHILD_SUBREAPER, _SET_NAME, _SET_PARENT_DEATH_SIGNAL = 36, 15, 1
-_LENGTH = 8
 _allowed: list[int] = []
 
 
@@ -33,12 +30,8 @@ def allow() -> None:
 
 def may_fork() -> bool:
     """Return whether a fork of this process is whole: there is no other thread, and no connection to the database."""
-    return is_alone() and all(each.connection is None for each in connections.all(initialized_only=True))
-
-
-def is_alone() -> bool:
-    """Return whether only connections to the database may prevent a fork."""
-    return sys.platform == "linux" and os.getpid() in _allowed and threading.active_count() == 1
+    is_alone = sys.platform == "linux" and os.getpid() in _allowed and threading.active_count() == 1
+    return is_alone and all(each.connection is None for each in connections.all(initialized_only=True))
 
 
 def _control(option: int, value: Any) -> bool:
@@ -72,8 +65,18 @@ class Aside(Generic[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function, self._pid = function, 0
-        if may_fork():
-            self._pid, self._reading = _forked(partial(_answer, function))
+        if not may_fork():
+            return
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self._reading, writing = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            os.close(self._reading)
+            # It may wait for a database that never comes.
+            _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            _answer(function, writing)
+        os.close(writing)
 
     def result(self) -> T:
         """Wait for the function. Return what it has returned, or raise what it has raised."""
@@ -89,59 +92,6 @@ class Aside(Generic[T]):
         if is_good:
             return value
         raise value
-
-
-def _forked(work: Callable[[int], NoReturn]) -> tuple[int, int]:
-    """Call the function in a fork, with a pipe that it writes to. Return the fork's id, and the pipe's other end."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(reading)
-        # It may wait for a database that never comes.
-        _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        work(writing)
-    os.close(writing)
-    return pid, reading
-
-
-class Helper:
-    """Makes items in a fork of this process, while this process makes others.
-
-    An item has only what `marshal` can write. The fork waits until somebody takes the item that it has made.
-    """
-
-    def __init__(self, function: Callable[[], Iterable[Any]]) -> None:
-        self._pid, reading = _forked(partial(_write_items, function))
-        self._items = open(reading, "rb")  # noqa: SIM115 - `close` closes it
-
-    def take(self) -> Any:
-        """Return the next item, or None if the fork has ended. If it had an error, this process makes the same one."""
-        length = self._items.read(_LENGTH)
-        size = int.from_bytes(length)
-        data = self._items.read(size)
-        # The bytes come from a fork of this very process.
-        return marshal.loads(data) if len(length) == _LENGTH and len(data) == size else None  # noqa: S302
-
-    def close(self) -> None:
-        if self._pid:
-            self._items.close()
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
-
-
-def _write_items(function: Callable[[], Iterable[Any]], writing: int) -> NoReturn:
-    try:
-        with open(writing, "wb") as target:
-            for item in function():
-                data = marshal.dumps(item)
-                target.write(len(data).to_bytes(_LENGTH) + data)
-                target.flush()
-    finally:
-        # An error needs no report: the parent finds that nothing comes, and makes the same items.
-        os._exit(0)
 
 
 def _answer(function: Callable[[], Any], writing: int) -> NoReturn:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import re
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -19,15 +15,10 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from structlog.testing import capture_logs
 
-from audit_app import bundle_selection, checkpoint_history, checkpoints, evidence
-from audit_app.bundle_selection import EvidenceScope
+from audit_app import checkpoint_history, checkpoints, evidence
 from audit_app.models import AuditEntry, Tile
 from requests_app.domain import clock
-from requests_app.doors.web.timeline import Subject, html
-from requests_app.doors.web.timeline.story import Story
 from requests_app.management.commands import evidence as command
-from requests_app.platform import forks
-from tests import ground
 from tests.audit.bundles import files_of, manifest_of, records, verified
 from tests.cast import Cast
 
@@ -237,113 +228,3 @@ def test_a_damaged_tree_is_reported(cast: Cast, tmp_path: Path, lose_key: Callab
     lose_key()
     found, output = refused(tmp_path, "contoso")
     assert (found, "some of the signed data is missing" in output) == (1, True)
-
-
-# --- With a second process -------------------------------------------------------------------------------
-
-
-def signed(cast: Cast) -> None:
-    cast.in_state("CLOSED")
-    for _ in range(5):
-        cast.ticket()
-    checkpoints.sign(cast.contoso.pk, at=clock.now())
-
-
-class Helping:
-    """Takes the place of a second process: has what it makes, up to the item with this number, after which it ends."""
-
-    def __init__(self, function: Callable[[], Any], end: int) -> None:
-        self.items, self.left, self.is_closed = iter(function()), end, False
-
-    def take(self) -> Any:
-        self.left -= 1
-        return next(self.items) if self.left >= 0 else None
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-@pytest.mark.parametrize("end", [0, 1, 1000])
-def test_a_timeline_is_the_same_with_a_second_process(cast: Cast, monkeypatch: pytest.MonkeyPatch, end: int) -> None:
-    monkeypatch.setattr(bundle_selection, "BATCH", 3)
-    signed(cast)
-    wanted = EvidenceScope(tenant_id=cast.contoso.pk, tenant_name="Contoso")
-    prepared = evidence.prepare(wanted, at=clock.now())
-    assert prepared.count > 10
-
-    def made(beside: Any) -> tuple[bytes, int]:
-        reported: list[int] = []
-        story = Story(prepared, Subject(cast.contoso), actor=command.ACTOR)
-        return b"".join(html.pages(story, report=reported.append, beside=beside)), sum(reported)
-
-    monkeypatch.setattr(html, "MANY", 10)
-    monkeypatch.setattr(forks, "is_alone", lambda: True)
-    monkeypatch.setattr(forks, "may_fork", lambda: True)
-    monkeypatch.setattr(html, "_cores", lambda: 2)
-    monkeypatch.setattr(html.connections, "close_all", lambda: None)
-    monkeypatch.setattr(html.shared_memory, "stay", lambda: None)
-    monkeypatch.setattr(forks, "Helper", lambda function: Helping(function, end))
-    beside: Any = html.helper(Story(prepared, Subject(cast.contoso), actor=command.ACTOR))
-    assert made(beside) == made(None)
-    assert beside.is_closed
-    assert next(beside.items, None) is None or end < 1000
-
-
-def test_few_entries_or_one_core_or_a_thread_need_no_second_process(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    signed(cast)
-    prepared = evidence.prepare(EvidenceScope(tenant_id=cast.contoso.pk, tenant_name="Contoso"), at=clock.now())
-    story = Story(prepared, Subject(cast.contoso), actor=command.ACTOR)
-    monkeypatch.setattr(forks, "Helper", None)
-    for is_alone, cores, many in ((False, 2, 2), (True, 1, 2), (True, 2, 10_000)):
-        monkeypatch.setattr(forks, "is_alone", lambda is_alone=is_alone: is_alone)
-        monkeypatch.setattr(html, "_cores", lambda cores=cores: cores)
-        monkeypatch.setattr(html, "MANY", many)
-        assert html.helper(story) is None
-
-
-_PROGRAM = """
-import sys
-import django
-django.setup()
-from audit_app import bundle_selection
-from lockbox_site import django_commands
-from requests_app.doors.web.timeline import html
-from requests_app.platform import forks
-
-bundle_selection.BATCH, html.MANY, html._cores = 3, 10, lambda: 2
-take = forks.Helper.take
-def noted(self):
-    found = take(self)
-    print("taken" if found else "nothing", self._pid)
-    return found
-forks.Helper.take = noted
-django_commands.run("lockbox", ["evidence", "contoso", "-o", sys.argv[1]])
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux only")
-def test_the_command_has_a_second_process_make_a_half_of_the_timeline(cast: Cast, tmp_path: Path) -> None:
-    signed(cast)
-    count = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
-    path = tmp_path / "evidence.zip"
-    found = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, str(path)],
-        cwd=Path(__file__).parents[2],
-        env={
-            "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "DATABASE_URL": ground.database_url(),
-            "DATA_DIR": str(tmp_path / "data"), "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings",
-        },
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (found.returncode, found.stderr) == (0, "")
-    *taken, last = found.stdout.splitlines()
-    assert len(taken) == -(-count // 3) // 2
-    assert {line.split()[0] for line in taken} == {"taken"}
-    assert not Path(f"/proc/{taken[0].split()[1]}").exists()
-    assert last == f"{path}: {count} entries"
-    bundle = path.read_bytes()
-    timeline = files_of(bundle)["timeline.html"].decode()
-    assert re.findall(r'<tr id="e0-(\d+)"', timeline) == [*map(str, range(count))]
-    assert verified(bundle, tmp_path)[0] == 0

@@ -98,16 +98,10 @@ class Command(BaseCommand):
 
     def _write(self, path: Path, prepared: Evidence, subject: Subject, *, with_timeline: bool) -> None:
         try:
-            with _whole(path) as out, timezone.override(dt.UTC):
-                # Before the progress display starts a thread, because a process with threads can't be forked.
-                extras = (
-                    timelines(prepared, subject, actor=ACTOR, begin=lambda: begin(_("timeline")))
-                    if with_timeline
-                    else []
-                )
-                with self._progress(prepared.count) as begin:
-                    for chunk in prepared.stream(extras, progress=begin(_("entries"))):
-                        out.write(chunk)
+            with _whole(path) as out, self._progress(prepared.count) as begin, timezone.override(dt.UTC):
+                extras = timelines(prepared, subject, actor=ACTOR, begin=lambda: begin(_("timeline")))
+                for chunk in prepared.stream(extras if with_timeline else [], progress=begin(_("entries"))):
+                    out.write(chunk)
         except OSError as error:
             words = _("%(path)s can't be written: %(why)s.")
             raise CommandError(words % {"path": path, "why": error.strerror or error}, returncode=1) from error

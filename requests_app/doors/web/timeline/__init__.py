@@ -18,13 +18,11 @@ def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Call
     """Return the HTML file and the PDF. Each file is made when the bundle writes it.
 
     Their common data is read once. `begin` is called before the HTML file reads the entries. It returns a
-    function. Each call of this function gets the number of entries that were written since the last call. If this
-    process may be forked now, a second process makes a half of a long HTML file.
+    function. Each call of this function gets the number of entries that were written since the last call.
     """
     story = Story(prepared, subject, actor=actor)
-    beside = html.helper(story)
 
     def pages() -> Iterator[bytes]:
-        yield from html.pages(story, report=begin(), beside=beside)
+        yield from html.pages(story, report=begin())
 
     return [("timeline.html", pages()), ("timeline.pdf", pdf.pages(story))]

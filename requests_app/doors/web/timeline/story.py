@@ -220,7 +220,7 @@ class Story:
     @cached_property
     def turns(self) -> list[Line]:
         """At most LISTED entries about who asked, who decided, and how windows ended, in order."""
-        return self.lines_of(self._entries_of(_TURNS))
+        return self._lines_of(self._entries_of(_TURNS))
 
     @cached_property
     def has_more_turns(self) -> bool:
@@ -346,10 +346,9 @@ class Story:
         """Yield all entries of the bundle in words. The memory does not grow with the number of entries."""
         entries = self.prepared.entries()
         while batch := list(islice(entries, _BATCH)):
-            yield from self.lines_of(batch)
+            yield from self._lines_of(batch)
 
-    def lines_of(self, entries: list[AuditEntry]) -> list[Line]:
-        """Return these entries of the bundle in words."""
+    def _lines_of(self, entries: list[AuditEntry]) -> list[Line]:
         about, language = queries.about(entries, actor=self._actor), get_language()
         tenant, at, references = self.subject.tenant, self.at, about.access_requests
         leaves = leaves_of([bytes(entry.canonical) for entry in entries])
