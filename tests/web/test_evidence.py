@@ -690,7 +690,7 @@ def test_row_level_security_applies_while_a_piece_is_made(
 ) -> None:
     """The middleware's setting ends when the view has returned. So the stream sets row-level security itself."""
     seen = []
-    plain = story.Story.lines_of
+    plain = story.Story._lines_of
 
     def lines_here(self: Any, entries: Any) -> Any:
         with connection.cursor() as cursor:
@@ -698,7 +698,7 @@ def test_row_level_security_applies_while_a_piece_is_made(
             seen.append(cursor.fetchone()[0])
         return plain(self, entries)
 
-    monkeypatch.setattr(story.Story, "lines_of", lines_here)
+    monkeypatch.setattr(story.Story, "_lines_of", lines_here)
     taken(signed_in(cast, "otto"), closed)
     assert set(seen) == {str(cast.contoso.pk)}
 

@@ -58,7 +58,7 @@ def test_a_timeline_asks_for_the_language_once_for_many_entries(cast: Cast, monk
 
     for module in (_log_words, story):
         monkeypatch.setattr(module, "get_language", get_language)
-    lines = story.Story(prepared, story.Subject(cast.contoso), actor=Actor.system("test")).lines_of(rows)
+    lines = story.Story(prepared, story.Subject(cast.contoso), actor=Actor.system("test"))._lines_of(rows)
     assert [line.number for line in lines] == [*range(20)]
     assert calls == 1
 
