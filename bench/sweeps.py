@@ -19,7 +19,7 @@ from bench import grants, product
 from bench.measure import Result, timed
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.tasks import SWEEP_BATCH
+from requests_app.tasks import BATCH
 
 ROOT = Path(__file__).resolve().parent.parent
 IDLE = 300
@@ -46,9 +46,7 @@ def run(cast: Any, due: int, bar: Any, *, only_aims: bool) -> list[Result]:
             results.append(_alone(swept, name, due, bar))
         else:
             # A sweep that finds much is shared by two workers.
-            results.append(
-                _together(f"sweep in batches of {_limit()}, by two workers: {due:,} {name}", due, event, 1.5)
-            )
+            results.append(_together(f"sweep in batches of {BATCH}, by two workers: {due:,} {name}", due, event, 1.5))
         if name == "windows" or not only_aims:
             many = due * TOGETHER
             add(many, start=due)
@@ -59,7 +57,7 @@ def run(cast: Any, due: int, bar: Any, *, only_aims: bool) -> list[Result]:
 def _idle(swept: Sweep, name: str, bar: Any) -> Result:
     ticking = bar.add_task("idle sweeps", total=IDLE)
     system = Actor.system("sweep")
-    acts = [lambda: swept(actor=system, limit=_limit())] * IDLE
+    acts = [lambda: swept(actor=system, limit=BATCH)] * IDLE
     return timed(f"sweep that finds nothing: {name}", acts, aim="≤ 1 ms", tick=lambda: bar.advance(ticking))
 
 
@@ -70,18 +68,14 @@ def _alone(swept: Sweep, name: str, due: int, bar: Any) -> Result:
     with connection.with_room():  # type: ignore[attr-defined]  # our own backends
         while done < due:
             started = time.perf_counter()
-            found = swept(actor=Actor.system("sweep"), limit=_limit())
+            found = swept(actor=Actor.system("sweep"), limit=BATCH)
             seconds.append(time.perf_counter() - started)
             done += found
             bar.update(ticking, completed=done)
             if not found:
                 raise SystemExit(f"the sweep found {done} of {due}")
-    named = f"sweep in batches of {_limit()}: {due:,} {name}"
+    named = f"sweep in batches of {BATCH}: {due:,} {name}"
     return Result(named, seconds, time.perf_counter() - begun, "≤ 1.5 s in all")
-
-
-def _limit() -> int:
-    return SWEEP_BATCH[connection.vendor]
 
 
 def _together(named: str, due: int, event: str, aim: float) -> Result:

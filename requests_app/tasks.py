@@ -37,11 +37,9 @@ from requests_app.work.webhooks import delivery as webhooks
 
 logger = structlog.get_logger(__name__)
 
+#: How many rows one transaction changes. A sweep holds their logs for up to 0.3 seconds on the machine of
+#: docs/performance.md. Acts on these logs wait that long, and on SQLite everybody who writes.
 BATCH = 500
-#: How many access requests, and how many windows, a sweep ends in one transaction. It holds their logs for about a
-#: quarter of a second on the machine of docs/performance.md. Other sweeps and acts on these logs wait that long, and on
-#: SQLite everybody who writes. There, with more rows, the same page is written fewer times.
-SWEEP_BATCH = {"postgresql": 500, "sqlite": 1_000}
 #: After this time, a task queues a new one and ends. django-q2's time-out comes later and would count as a failure.
 LONGEST_SECONDS = 20.0
 #: A round of witnesses ends LONGEST_SECONDS after its start, and when the last request has reached its own limit.
@@ -60,7 +58,6 @@ def sweep() -> int:
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
     halves, is_shared = [sweeps.close_elapsed, sweeps.expire_overdue], False
-    limit = SWEEP_BATCH[connection.vendor]
 
     def once() -> int:
         """Do one batch. Return how many rows it found, including the rows that it skipped.
@@ -71,11 +68,11 @@ def sweep() -> int:
         done, before = 0, len(passed_over)
         for half in list(halves):
             try:
-                done += half(actor=actor, limit=limit, passed_over=passed_over)
+                done += half(actor=actor, limit=BATCH, passed_over=passed_over)
             except Exception as failure:
                 halves.remove(half)
                 failures.append(failure)
-        if done >= limit and not is_shared and connection.features.has_select_for_update_skip_locked:
+        if done >= BATCH and not is_shared and connection.features.has_select_for_update_skip_locked:
             # Each of two sweeps takes what the other one has not locked. On SQLite, the second one would only wait.
             is_shared = True
             bell.share(bell.SWEEP)

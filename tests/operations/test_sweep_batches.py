@@ -277,7 +277,7 @@ def test_all_batches_of_a_sweep_have_room_for_their_pages(
     travel.freeze()
     rows = _ripe(cast, travel, "expire")
     usual, seen = _room(), list[list[int]]()
-    monkeypatch.setitem(tasks.SWEEP_BATCH, "sqlite", 2)
+    monkeypatch.setattr(tasks, "BATCH", 2)
     _break(monkeypatch, lambda _row: seen.append(_room()))
     given = list[tuple[int, ...]]()
     plain = base.DatabaseWrapper._give_room
@@ -354,7 +354,7 @@ def test_a_crash_between_two_batches_leaves_whole_ends_and_the_next_sweep_goes_o
         if len(seen) == 4:
             raise _Killed
 
-    monkeypatch.setitem(tasks.SWEEP_BATCH, connection.vendor, 2)
+    monkeypatch.setattr(tasks, "BATCH", 2)
     with monkeypatch.context() as patch:
         _break(patch, killed)
         with pytest.raises(_Killed):

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from requests_app import operations, tasks
 from requests_app.domain.errors import StoreUnavailable
@@ -275,7 +275,7 @@ def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
 def test_batches_full_of_broken_rows_hide_no_good_row(cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that failed is left out of the next batches of the same run."""
     windows, overdue = ripe
-    monkeypatch.setitem(tasks.SWEEP_BATCH, connection.vendor, 1)
+    monkeypatch.setattr(tasks, "BATCH", 1)
     break_on(monkeypatch, windows[0], overdue[0])
     assert tasks.sweep() == 4
     assert states(windows) == [State.OPEN, State.CLOSED, State.CLOSED]

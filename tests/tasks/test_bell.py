@@ -67,7 +67,7 @@ def test_a_task_is_shared_by_two_workers_and_not_by_more() -> None:
 def test_a_sweep_with_more_than_a_batch_is_shared_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker sweeps with the first, and another one with the second. A sweep of few rows stays alone."""
     for batch, expected in ((3, []), (2, [bell.SWEEP])):
-        monkeypatch.setitem(tasks.SWEEP_BATCH, "postgresql", batch)
+        monkeypatch.setattr(tasks, "BATCH", batch)
         OrmQ.objects.all().delete()
         rows = [cast.submitted() for _ in range(2)]
         AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).update(decide_by=clock.now())
