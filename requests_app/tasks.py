@@ -37,7 +37,7 @@ from requests_app.work.webhooks import delivery as webhooks
 
 logger = structlog.get_logger(__name__)
 
-#: How many rows one transaction changes. A sweep holds their logs for up to 0.3 seconds on the machine of
+#: How many rows one transaction changes. A sweep holds their logs for 0.1 to 0.4 seconds on the machine of
 #: docs/performance.md. Acts on these logs wait that long, and on SQLite everybody who writes.
 BATCH = 500
 #: After this time, a task queues a new one and ends. django-q2's time-out comes later and would count as a failure.
