@@ -225,7 +225,8 @@ def test_a_damaged_row_keeps_no_receiver_from_learning_of_an_end(cast: Cast, rec
     revoke(cast, other)
     deliver()
     found = [each["events"][signals.SESSION_REVOKED] for each in got(receiver, program.client)]
-    assert [each["initiating_entity"] for each in found] == ["system", "admin"]
+    # Events about different windows are sent at the same time, so either can arrive first.
+    assert sorted(each["initiating_entity"] for each in found) == ["admin", "system"]
 
 
 def test_an_entry_that_cant_be_read_is_left_out_alone(
