@@ -138,12 +138,11 @@ def test_windows_in_the_order_of_their_ends_are_read_with_two_indexes(
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 @pytest.mark.parametrize("who", ["priya", "stella"])
 @pytest.mark.parametrize("path", INDEXED)
 def test_sqlite_follows_the_index_of_the_order_for_the_provider(calling: Calling, who: str, path: str) -> None:
     """Without statistics, it would take the index of a queue or of a tenant, and read and sort all of its rows."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     model, _order, index = INDEXED[path]
     steps = _plan(calling(who), path, " LIMIT 3", model._meta.db_table)
     assert f"SCAN U0 USING INDEX {index}" in steps
@@ -151,12 +150,11 @@ def test_sqlite_follows_the_index_of_the_order_for_the_provider(calling: Calling
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 @pytest.mark.parametrize("who", ["priya", "stella"])
 @pytest.mark.parametrize("path", INDEXED)
 def test_sqlite_looks_for_the_keys_of_a_page_alone(cast: Cast, calling: Calling, who: str, path: str) -> None:
     """With the tenant as a second condition, it would read all rows of the tenant."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     model = INDEXED[path][0]
     path = f"{path}&tenant={cast.contoso.pk}"
     steps = _plan(calling(who), path, " LIMIT 3", model._meta.db_table)
@@ -167,10 +165,9 @@ def test_sqlite_looks_for_the_keys_of_a_page_alone(cast: Cast, calling: Calling,
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 @pytest.mark.parametrize("order", ["opened_at", "-opened_at"])
 def test_sqlite_follows_an_index_of_the_tenant_for_a_customer(calling: Calling, order: str) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     steps = _plan(calling("ada"), f"tickets?order={order}", " LIMIT 3", Ticket._meta.db_table)
     assert f"SEARCH {Ticket._meta.db_table} USING INDEX ticket_by_age (tenant_id=?)" in steps
     assert "USE TEMP B-TREE FOR ORDER BY" not in steps
@@ -195,6 +192,7 @@ def _of_state(cast: Cast, who: str, path: str, state: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.dialect
 @pytest.mark.parametrize("few", [0, merging.FEW])
 @pytest.mark.parametrize("who", ["ada", "priya"])
 def test_a_list_of_one_state_has_each_row_once_and_in_order(
@@ -218,14 +216,13 @@ def test_a_list_of_one_state_has_each_row_once_and_in_order(
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 @pytest.mark.parametrize("who", ["ada", "priya", "stella"])
 @pytest.mark.parametrize(("path", "state"), [("access-requests", "CLOSED"), ("tickets", "ASSIGNED")])
 def test_sqlite_finds_few_rows_by_their_state_and_many_in_the_order_of_the_list(
     calling: Calling, monkeypatch: pytest.MonkeyPatch, who: str, path: str, state: str
 ) -> None:
     """Without statistics, it would sort all rows of the table, or read all to find a few."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     of_tenant, of_queue, by_age = OF_STATES[path]
     table = (AccessRequest if path == "access-requests" else Ticket)._meta.db_table
     steps = _plan(calling(who), f"{path}?state={state}", " LIMIT 3", table)
@@ -240,9 +237,8 @@ def test_sqlite_finds_few_rows_by_their_state_and_many_in_the_order_of_the_list(
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 def test_rows_that_are_added_after_the_count_push_out_none(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     rows, state = AccessRequest.objects.all(), State.PENDING_PROVIDER
     monkeypatch.setattr(merging, "FEW", rows.filter(tenant=cast.contoso, state=state).count())
     found = merging.few(rows, actor=cast.as_("ada"), states=[state])
