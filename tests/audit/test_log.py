@@ -220,11 +220,11 @@ def _plain(values: list[Any]) -> list[str]:
 
 
 @pytest.mark.django_db
+@pytest.mark.sqlite
 def test_django_converts_only_json_of_what_a_sweep_writes_to_sqlite(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL gets the values of many rows as arrays")
+    """PostgreSQL gets the values of many rows as arrays."""
     cast.opened()
     rows: list[Any] = [*Grant.objects.all(), *AccessRequest.objects.all(), *OutboxMessage.objects.all()]
     converted: list[str] = []

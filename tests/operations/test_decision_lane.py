@@ -147,9 +147,9 @@ def test_many_questions_take_as_many_statements_as_one(cast: Cast) -> None:
     assert counts[1] <= 9
 
 
+@pytest.mark.sqlite
 def test_the_heads_of_several_logs_take_one_statement_on_sqlite(cast: Cast) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("on PostgreSQL, the statement that reads the facts locks the heads too")
+    """On PostgreSQL, the statement that reads the facts locks the heads, too."""
     cast.opened()
     cast.opened("fabrikam")
     staff = service_of(cast)
