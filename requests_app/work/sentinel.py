@@ -100,8 +100,11 @@ class Sentinel(cluster.Sentinel):
         self._adapt(now)
 
     def _look_at(self, process: Any, passed: float) -> None:
-        if not process.is_alive() and process.exitcode == 0 and _left(process) == -1 and len(self.pool) > 1:
+        if not process.is_alive() and process.exitcode == 0 and _left(process) == -1:
             self.pool.remove(process)
+            # While one worker exits, the last one can be asked to end, too.
+            if not self.pool:
+                self._add()
         elif not process.is_alive() or _left(process) == 0:
             self.reincarnate(process)
         elif process.pid in self._busy:
@@ -120,11 +123,14 @@ class Sentinel(cluster.Sentinel):
         if waiting and before and waiting >= before and len(self.pool) < self.most:
             self.task_queue.surplus.value = 0
             self._needed_at = now
-            connections.close_all()
-            self.spawn_worker()
+            self._add()
         elif now - self._needed_at > SPARE_AFTER_SECONDS and len(self.pool) > 1:
             self.task_queue.surplus.value = 1
             self._needed_at = now - SPARE_AFTER_SECONDS + NEXT_AFTER_SECONDS
+
+    def _add(self) -> None:
+        connections.close_all()
+        self.spawn_worker()
 
     def _rest(self) -> None:
         """Wait until a process ends, or until it is time to look. A new task is left to the workers for a moment."""

@@ -59,6 +59,18 @@ def test_a_worker_that_nobody_needs_is_asked_to_end_and_the_last_one_is_not() ->
     assert cluster.task_queue.surplus.value == 0
 
 
+def test_a_cluster_whose_last_worker_has_ended_gets_a_new_one_without_an_alarm() -> None:
+    cluster = Clustered([0])
+    cluster.reincarnate = lambda _process: pytest.fail("it logs a critical event")
+    ended: Any = SimpleNamespace(is_alive=lambda: False, exitcode=0, timer=multiprocessing.Value("f", -1))
+    cluster.pool = [ended, worker := object()]
+    cluster._look_at(ended, 2.0)
+    assert cluster.pool == [worker]
+    cluster.pool = [ended]
+    cluster._look_at(ended, 2.0)
+    assert (len(cluster.pool), ended in cluster.pool) == (1, False)
+
+
 def test_the_time_of_a_task_runs_only_while_it_runs_and_a_worker_without_a_task_is_never_ended() -> None:
     cluster = Clustered([0])
     cluster.reincarnate = lambda process: cluster.pool.remove(process)
