@@ -303,7 +303,7 @@ def grants(actor: Actor, *, in_parts: bool = False) -> Any:
 
 def looks(grant: Grant) -> Any:
     """Return the content accesses under a grant. Use `policy.sees_looks` before you show the names of the items."""
-    return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
+    return ContentAccess.objects.filter(grant=grant).select_related("resource")
 
 
 #: The numbers that are summed over the resources of a grant; see `seen_resources`.

@@ -147,7 +147,7 @@ def _unasked(requests: dict[UUID, AccessRequest], since: datetime) -> dict[UUID,
     sessions = GateSession.objects.unended().filter(grant__access_request__in=requests, made_at__lt=since)
     # The proxy of this product is no row, and decides on everything that it passes on.
     sessions = sessions.filter(code__service__gate_upstream="")
-    passed = ContentAccess.objects.filter(tenant=OuterRef("code__tenant"), grant=OuterRef("grant"), kind__in=ALLOWED)
+    passed = ContentAccess.objects.filter(grant=OuterRef("grant"), kind__in=ALLOWED)
     sessions = sessions.exclude(Exists(passed.filter(at__gte=OuterRef("made_at"))))
     began = dict(sessions.order_by("-made_at").values_list("code__service", "made_at"))
     if not began:

@@ -259,7 +259,7 @@ def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[Conten
 
 @cache
 def _newest_looks(lines: int) -> CompiledIn:
-    looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
+    looks = ContentAccess.objects.filter(grant=OuterRef("pk"))
     newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
     newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}
     return CompiledIn(lambda pks: Grant.objects.filter(pk__in=pks).annotate(**newest).values_list(*newest), UUIDField())

@@ -111,7 +111,7 @@ def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivit
     `with_items` adds the names of the items. Use it only for people who may see these names.
     """
     kinds = ContentAccess.Kind
-    looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
+    looks = ContentAccess.objects.filter(grant=grant)
     folded = (
         looks.exclude(resource=None)
         .order_by()
@@ -148,7 +148,7 @@ def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
     A listing of names is recorded when it is requested and when it is returned. Only the second record is
     included.
     """
-    looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
+    looks = ContentAccess.objects.filter(grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
     return list(looks.order_by("-at", "-pk")[:limit])
 

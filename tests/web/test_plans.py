@@ -13,6 +13,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from requests_app.models import ContentAccess
+from requests_app.queries import access, home, review
 from requests_app.queries.inbox import Cursor
 from tests import practice
 from tests.cast import Cast
@@ -154,6 +156,34 @@ def test_sqlite_finds_open_practice_tickets_without_the_others_of_the_tenant(cas
     steps = [plan(sql, params) for sql, params in asked if '_ticket"."is_practice" AND' in sql]
     assert len(steps) == 1
     assert [step for step in steps[0] if step.endswith("USING INDEX ticket_practice")], steps
+
+
+@pytest.mark.sqlite
+def test_sqlite_reads_the_accesses_of_a_window_by_its_index(cast: Cast) -> None:
+    """Without statistics, it could take the index of the tenant or of the resource, which can have most accesses."""
+    grant = cast.opened()
+    look(cast, grant, "1.mail")
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, *rest)
+
+    with connection.execute_wrapper(note):
+        list(access.looks(grant)[:5])
+        review.live(grant)
+        review.resource_activity(grant, with_items=True)
+        access.seen_resources([grant.pk])
+        home.latest_looks([grant.pk], lines=2)
+        ContentAccess.objects.columns_of_list(grant, grant.access_request.scope.get().resource, ["1.mail"])
+    found = [
+        step
+        for sql, params in asked
+        for step in plan(sql, params)
+        if step.startswith("SEARCH ") and "content_access" in step
+    ]
+    assert len(found) == 8
+    assert [step for step in found if "content_access_of_grant (grant_id=?)" not in step] == []
 
 
 def test_a_query_without_an_index_is_found(db: None, without_scans: None) -> None:
