@@ -26,6 +26,7 @@ from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
+from requests_app.platform.database.sqlite import copying
 from requests_app.work import feed, lookout
 
 #: Each client needs a descriptor, and a slow client needs it for a long time.
@@ -45,6 +46,7 @@ watching.start("web")
 get_resolver().url_patterns  # noqa: B018 - loads them
 hashing.bound()
 outbound.bound()
+copying.in_thread()
 streams.keep_watch()
 feed.keep_watch()
 lookout.keep_watch()

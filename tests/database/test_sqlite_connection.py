@@ -6,6 +6,7 @@ To open a connection, SQLite reads its whole schema. This takes longer than most
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.db import OperationalError, connection, connections
 from django.db.backends.sqlite3 import base
 
 from requests_app.platform.database.sqlite import base as ours
+from requests_app.platform.database.sqlite import copying
 from requests_app.platform.database.sqlite.base import DatabaseWrapper
 
 # These tests use a database of their own, but pytest-django wants the mark for every connection.
@@ -161,11 +163,7 @@ def test_with_room_pages_are_copied_after_the_turn_and_not_in_the_commit(
     monkeypatch.setattr(ours, "_MANY", 2_000)
 
     def write(rows: int) -> None:
-        wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
-        assert wrapper._line is not None
-        wrapper.connection.executemany("INSERT INTO page VALUES (zeroblob(3000))", [()] * rows)
-        wrapper.commit()
-        wrapper.set_autocommit(True)
+        _write(wrapper, rows)
         sizes.append(file.stat().st_size)
 
     with wrapper.with_room():
@@ -182,6 +180,103 @@ def test_with_room_pages_are_copied_after_the_turn_and_not_in_the_commit(
     with wrapper.with_room():
         write(ours._FEW - 1)
     assert had_turn == [False, False], "a small sweep waits for no copy"
+
+
+def _write(wrapper: DatabaseWrapper, rows: int) -> None:
+    """Write so many pages in one transaction."""
+    wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+    assert wrapper._line is not None
+    wrapper.connection.executemany("INSERT INTO page VALUES (zeroblob(3000))", [()] * rows)
+    wrapper.commit()
+    wrapper.set_autocommit(True)
+
+
+@pytest.fixture
+def copies(wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return whether the connection had its turn, for each time that pages were copied."""
+    had_turn = list[bool]()
+    wrapper.ensure_connection()
+    wrapper.connection.execute("CREATE TABLE page (filler)")
+    lines = list[object]()
+    take, give = ours.Line.take, ours.Line.give
+
+    def taken(line: ours.Line, *args: Any, **kwargs: Any) -> bool:
+        found = take(line, *args, **kwargs)
+        lines.append(line)
+        return found
+
+    def given(line: ours.Line) -> None:
+        lines.pop()
+        give(line)
+
+    monkeypatch.setattr(ours.Line, "take", taken)
+    monkeypatch.setattr(ours.Line, "give", given)
+    monkeypatch.setattr(copying._Process, "rows", 0)
+    wrapper.connection.set_trace_callback(
+        lambda sql: had_turn.append(bool(lines)) if "wal_checkpoint(" in sql else None
+    )
+    return had_turn
+
+
+def test_pages_are_copied_after_the_turn_and_not_in_the_commit(wrapper: DatabaseWrapper, copies: list[bool]) -> None:
+    """SQLite itself would copy within each commit from 1,000 pages on, and everybody who writes would wait."""
+    file = Path(wrapper.settings_dict["NAME"])
+    [limit] = wrapper.connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+    assert limit == copying.LIMIT
+    _write(wrapper, copying.EACH - 1)
+    _write(wrapper, copying.EACH // 2)
+    assert copies == [False, False]
+    assert file.stat().st_size > copying.EACH * 3_000
+    _write(wrapper, copying.EACH // 2)
+    assert copies == [False, False], "not after each commit"
+
+
+def test_only_for_the_last_pages_of_a_long_log_others_wait(
+    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others write, some pages are always new. If all are copied, the log begins again from its start."""
+    monkeypatch.setattr(copying, "LONG", copying.EACH)
+    log = Path(f"{wrapper.settings_dict['NAME']}-wal")
+    for _ in range(3):
+        _write(wrapper, copying.EACH)
+    assert copies == [False, False, True] * 3
+    assert log.stat().st_size < 2 * copying.EACH * 4_096
+
+
+def test_pages_that_cannot_be_copied_do_not_fail_a_commit(wrapper: DatabaseWrapper, copies: list[bool]) -> None:
+    wrapper.connection.set_authorizer(
+        lambda action, name, *_: sqlite3.SQLITE_DENY if name == "wal_checkpoint" else sqlite3.SQLITE_OK
+    )
+    _write(wrapper, copying.EACH)
+    wrapper.connection.set_authorizer(None)
+    assert wrapper.connection.execute("SELECT count(*) FROM page").fetchone() == (copying.EACH,)
+
+
+def test_a_web_server_copies_in_a_thread(
+    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nobody whose answer is ready waits until the pages of all others are copied."""
+    file, is_done, copy = Path(wrapper.settings_dict["NAME"]), threading.Event(), copying.copy
+    other = DatabaseWrapper(wrapper.settings_dict, "default")
+    other.inc_thread_sharing()
+
+    def copied(connection: DatabaseWrapper) -> None:
+        copy(connection)
+        is_done.set()
+
+    monkeypatch.setattr(copying, "connection", other)
+    monkeypatch.setattr(copying, "copy", copied)
+    monkeypatch.setattr(copying._Process, "lane", None)
+    copying.in_thread()
+    lane = copying._Process.lane
+    assert lane is not None
+    _write(wrapper, copying.EACH)
+    assert is_done.wait(20)
+    lane.close()
+    assert lane.join(seconds=20)
+    other.close()
+    assert copies == []
+    assert file.stat().st_size > copying.EACH * 3_000
 
 
 def _room(wrapper: DatabaseWrapper) -> int:

@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiler import ColumnsOnce
 from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.sqlite import copying
 from requests_app.platform.database.sqlite.turn import LOOK, Line, line_at
 from requests_app.platform.database.turns import TURNS
 from requests_app.platform.database.wrapper import Wrapper
@@ -94,6 +95,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _file: tuple[int, int] | None = None
     #: In `with_room`, how many rows this connection had changed when it last copied pages; otherwise None.
     _copied_at: int | None = None
+    #: How many rows this connection has changed, as far as `copying` knows.
+    _changes = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,7 +108,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
         found: sqlite3.Connection = super().get_new_connection(conn_params)
-        self._file = self._file_now()
+        self._file, self._changes = self._file_now(), 0
+        found.execute(f"PRAGMA wal_autocheckpoint = {copying.LIMIT}")
         # A cursor of an earlier connection holds nothing here.
         self._cursors = WeakSet()
         return found
@@ -273,7 +277,12 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 raise
             raise CommitUnknown("Writing failed while the transaction was being committed.") from error
         self._end_turn()
-        self._copy_pages(_MANY)
+        if self._copied_at is not None:
+            self._copy_pages(_MANY)
+        elif self.has_line:
+            changes = self.connection.total_changes
+            rows, self._changes = changes - self._changes, changes
+            copying.changed(rows, self)
 
     def _rollback(self) -> None:
         try:

@@ -1,0 +1,96 @@
+"""Copies committed pages from SQLite's write-ahead log to its file, beside those who write.
+
+SQLite itself would copy them within a commit, each time the log has 1,000 pages. That takes longer than the commit, and
+everybody who writes waits for it. Here, a process copies after its turn to write, and less often. So a page that was
+written several times is copied once. What is committed stays committed in the log until it is copied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from django.db import DatabaseError, connection
+
+from requests_app.platform.database import bounds
+from requests_app.platform.lanes import Lane, LaneFull
+
+#: From this number of pages on (64 MB), SQLite itself copies within each commit. So the log has an end although nobody
+#: else copies.
+LIMIT = 16_000
+#: A process copies each time it has changed so many rows. Most rows change five pages.
+EACH = 1_000
+#: The log begins again from its start only if all of its pages are copied while nobody writes. If it has fewer pages
+#: than this, nobody waits for that.
+LONG = 4_000
+#: For how many seconds the turn to write is waited for.
+TURN_SECONDS = 1.0
+
+
+class _Round:
+    """One time that pages are copied."""
+
+    size = 1
+
+    def begin(self) -> bool:
+        return True
+
+    def fail(self, error: Exception) -> None:
+        # A later round copies these pages.
+        pass
+
+
+class _Process:
+    """What this process has changed since it last copied, and the thread that copies, if it has one."""
+
+    rows = 0
+    lane: Lane[_Round] | None = None
+
+
+def in_thread() -> None:
+    """Copy in a thread of this process, which is started when there is something to copy."""
+    _Process.lane = Lane("pages", _copy_in_thread, most=1, crowd=1, patience=float("inf"))
+
+
+def changed(rows: int, wrapper: Any) -> None:
+    """Note that the connection has committed so many changed rows. Call it when it has given its turn back."""
+    # Two threads may both read the same number. Then the process copies a little later.
+    _Process.rows += rows
+    if _Process.rows < EACH:
+        return
+    _Process.rows = 0
+    if _Process.lane is None:
+        copy(wrapper)
+        return
+    # Otherwise, a round waits already.
+    with suppress(LaneFull):
+        _Process.lane.submit(_Round())
+
+
+def copy(wrapper: Any) -> None:
+    """Copy all pages. Only for the last few, those who want to write wait, and only if the log is long.
+
+    What was written is committed, even if this fails.
+    """
+    with suppress(sqlite3.Error, DatabaseError):
+        _copied(wrapper)
+        # What was committed meanwhile.
+        if _copied(wrapper) < LONG:
+            return
+        limits = replace(bounds.current(), threads=0, write=TURN_SECONDS)
+        with bounds.within(limits), wrapper.turn_of_one_statement():
+            _copied(wrapper)
+
+
+def _copied(wrapper: Any) -> int:
+    """Copy the pages that are committed now, and return how many the log has. Nobody waits for this."""
+    _is_busy, pages, _done = wrapper.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
+
+
+def _copy_in_thread(_rounds: list[_Round]) -> None:
+    connection.close_if_unusable_or_obsolete()
+    connection.ensure_connection()
+    copy(connection)
