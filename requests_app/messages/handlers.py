@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from django.utils.translation import gettext as _
 
 from requests_app.domain import clock, link_secrets
+from requests_app.domain.ids import id_by_time
 from requests_app.messages import audiences, grouping, outdated
 from requests_app.messages.mails import email, receipts
 from requests_app.messages.mails.postman import Postman
@@ -26,7 +27,8 @@ _TOKEN_FOR = timedelta(hours=1)
 def fan_out(message: OutboxMessage, at: datetime) -> str:
     """Write one row for each recipient, in the caller's transaction. Return a note if there is no recipient."""
     mails = [
-        OutboxMessage(
+        OutboxMessage.new(
+            id=id_by_time(at),
             tenant_id=message.tenant_id,
             topic=message.topic,
             about=message.about,

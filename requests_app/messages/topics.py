@@ -12,6 +12,7 @@ from uuid import UUID
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act, MailWords, Noun, Tell
+from requests_app.domain.ids import id_by_time
 from requests_app.domain.states import State
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT
@@ -240,6 +241,7 @@ def post(notes: Iterable[Note], *, at: datetime) -> int:
 def row_of(note: Note, *, at: datetime) -> OutboxMessage:
     """Return the row of the outbox for a note. It is not saved yet."""
     return OutboxMessage.new(
+        id=id_by_time(at),
         tenant_id=note.tenant_id,
         topic=note.topic,
         about=note.about,

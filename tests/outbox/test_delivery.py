@@ -57,6 +57,16 @@ def a_waiting_mail(cast: Cast) -> OutboxMessage:
     return OutboxMessage.objects.get()
 
 
+def test_messages_and_their_mails_have_ids_that_sort_by_time(cast: Cast) -> None:
+    """With random ids, each new row would change another page of the index of the primary key."""
+    cast.submitted()
+    drain_all()
+    rows = list(OutboxMessage.objects.order_by("pk"))
+    assert {row.lane for row in rows} == {FANOUT, MAIL}
+    assert {row.pk.version for row in rows} == {7}
+    assert [row.created_at for row in rows] == sorted(row.created_at for row in rows)
+
+
 class Killed(BaseException):
     """Raised in place of a SIGKILL. No code of the product catches it."""
 

@@ -21,6 +21,7 @@ from django.db.models.functions import Coalesce
 
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock
+from requests_app.domain.ids import id_by_time
 from requests_app.messages import callbacks, signals
 from requests_app.messages.webhooks import messages
 from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookCursor
@@ -173,7 +174,7 @@ def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
     found = {row["key"]: row for row in _rows(place, entries)}
     for key in OutboxMessage.objects.filter(key__in=found).values_list("key", flat=True):
         del found[key]
-    rows = [OutboxMessage(**row, created_at=at, next_attempt_at=at) for row in found.values()]
+    rows = [OutboxMessage(**row, id=id_by_time(at), created_at=at, next_attempt_at=at) for row in found.values()]
     OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
     return len(rows)
 
