@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("requests_app", "0086_one_index_of_access_requests_by_ticket"),
+        ("requests_app", "0087_access_requests_under_way_by_ticket"),
     ]
 
     operations = [

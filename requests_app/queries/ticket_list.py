@@ -17,7 +17,6 @@ from django.db.models import Prefetch, Q
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.models import AccessRequest, Service, Ticket
-from requests_app.models.access import UNDER_WAY
 from requests_app.models.scoping import without_index
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.inbox import Cursor, merged
@@ -198,7 +197,7 @@ def _whole(pks: list[UUID]) -> list[Ticket]:
 
 def _going_on() -> Any:
     """Return the access requests that have not ended. An index has only these, so few rows are read for each ticket."""
-    rows = AccessRequest.objects.filter(state__in=sorted(UNDER_WAY)).select_related("grant")
+    rows = AccessRequest.objects.not_ended().select_related("grant")
     return rows.only("ticket", "state", "decide_by", "grant__access_request", "grant__closes_at")
 
 

@@ -186,6 +186,25 @@ def test_sqlite_reads_the_accesses_of_a_window_by_its_index(cast: Cast) -> None:
     assert [step for step in found if "content_access_of_grant (grant_id=?)" not in step] == []
 
 
+@pytest.mark.sqlite
+@pytest.mark.parametrize("name", ["list", "page", "act"])
+def test_sqlite_finds_access_requests_that_have_not_ended_without_the_others_of_their_tickets(
+    cast: Cast, name: str
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL has statistics")
+    ticket = cast.opened().access_request.ticket
+    opened = {
+        "list": "/tickets/?state=any",
+        "page": reverse("web:ticket", args=[ticket.pk]),
+        "act": reverse("web:ticket_act", args=[ticket.pk, "close_ticket"]),
+    }
+    asked = reads_of(signed_in(cast, "ada"), opened[name])
+    steps = [step for sql, params in asked for step in plan(sql, params)]
+    wanted = "USING INDEX access_request_under_way (ticket_id=? AND state=?)"
+    assert [step for step in steps if step.endswith(wanted)], steps
+
+
 def test_a_query_without_an_index_is_found(db: None, without_scans: None) -> None:
     """This shows that the test above can fail."""
     assert scans("SELECT id FROM requests_app_accessrequest WHERE justification = %s", ["x"])
