@@ -6,7 +6,6 @@ Each part runs in a process of its own, and in a world of its own. At the end, a
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import math
 import os
@@ -204,10 +203,11 @@ def _made(world: World, bar: Progress) -> dict[str, Any]:
 
 def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict[str, Any]) -> None:
     from bench import measure, parts
+    from lockbox_site.serving import garbage
 
     _collect_static(_place(arguments) / _COLLECTED)
-    # As in the web server: a collection of garbage visits nothing that was loaded before the first request.
-    gc.freeze()
+    # As in the web server.
+    garbage.collect_after_requests()
     others = measure.Others()
     with _progress() as bar:
         found, notes = PARTS[name].run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))

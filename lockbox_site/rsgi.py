@@ -1,6 +1,5 @@
 """The web server's entry point."""
 
-import gc
 import os
 import resource
 
@@ -22,6 +21,7 @@ from django.conf import settings
 from django.urls import get_resolver
 
 from lockbox_site.monitoring import watching
+from lockbox_site.serving import garbage
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app.operations import streams
@@ -58,5 +58,5 @@ application = Bridge(
     streams=settings.WEB_STREAMS,
     longest_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
 )
-# What is loaded now stays. A collection would visit all of it in the middle of a request.
-gc.freeze()
+# What is loaded now stays.
+garbage.collect_after_requests()

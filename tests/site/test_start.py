@@ -52,6 +52,12 @@ prepared = {
     "excludes what stays": gc.get_freeze_count() > 100_000,
 }
 
+from django.core.signals import request_finished
+
+before, _new = collections(), [{} for _ in range(3000)]
+request_finished.send(None)
+prepared["collects after requests"] = collections() - before
+
 from django.test import RequestFactory
 from django.urls import resolve
 
@@ -95,7 +101,7 @@ def test_many_first_readers_of_the_document_at_once_all_get_it(started: dict[str
 def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_heads(started: dict[str, Any]) -> None:
     assert started["prepared"] == {
         "statements": 24, "hashes": 6, "lines": 6, "routes": True, "made documents": 0, "rich": False,
-        "heads": True, "collects rarely": True, "excludes what stays": True,
+        "heads": True, "collects rarely": True, "excludes what stays": True, "collects after requests": 1,
     }  # fmt: skip
 
 
