@@ -62,16 +62,16 @@ def _places(rows: Any, actor: Actor) -> tuple[str, Iterable[UUID]]:
     return rows.scope_of(actor) or ("service_id", Service.objects.order_by("pk").values_list("pk", flat=True))
 
 
-def few(rows: Any, *, actor: Actor, states: Collection[str]) -> Any:
-    """Return the keys of the rows in these stored states if there are few, as a query. Otherwise, return None.
+def few(rows: Any, *, actor: Actor) -> Any:
+    """Return the keys of those of these rows that the actor can see if there are few, as a query. Otherwise, None.
 
-    No index has the states in the order of a list, and SQLite does not know how many rows are in them. So a few rows
+    No index has rows in one state in the order of a list, and SQLite does not know how many there are. So a few rows
     are found by their states, and sorted. Of many, the first ones are not far from the beginning of the order.
     """
     if connections[rows.db].vendor != "sqlite":
         return None
     place, places = _places(rows, actor)
-    found = rows.filter(**{f"{place}__in": list(places)}, state__in=sorted(states)).order_by().values("pk")
+    found = rows.filter(**{f"{place}__in": list(places)}).order_by().values("pk")
     # The query has no limit: rows that others add meanwhile must not push out any.
     return found if found[: FEW + 1].count() <= FEW else None
 

@@ -187,6 +187,9 @@ def _of_state(cast: Cast, who: str, path: str, state: str) -> list[str]:
     if path == "tickets":
         tickets = Ticket.objects.visible_to(cast.as_(who)).filter(state=state).order_by("-opened_at", "-pk")
         return [str(row.pk) for row in tickets]
+    if path == "grants":
+        grants = Grant.objects.visible_to(cast.as_(who)).order_by("-opens_at", "-pk")
+        return [str(row.pk) for row in grants if row.is_live(clock.now()) == (state == "open")]
     rows = AccessRequest.objects.visible_to(cast.as_(who)).order_by("-submitted_at", "-pk")
     return [str(row.pk) for row in rows if row.state_at(clock.now()) == state]
 
@@ -202,7 +205,8 @@ def test_a_list_of_one_state_has_each_row_once_and_in_order(
     # No sweep has stored the new states of these.
     AccessRequest.objects.filter(state=State.PENDING_PROVIDER).update(decide_by=clock.now())
     caller, sizes = calling(who), {}
-    for path, states in (("access-requests", State.values), ("tickets", TicketState.values)):
+    known = {"access-requests": State.values, "tickets": TicketState.values, "grants": ["open", "closed"]}
+    for path, states in known.items():
         for state in states:
             wanted = _of_state(cast, who, path, state)
             assert [pk for page in _pages(caller, f"{path}?state={state}&limit=2") for pk in page] == wanted, state
@@ -238,10 +242,23 @@ def test_sqlite_finds_few_rows_by_their_state_and_many_in_the_order_of_the_list(
 
 @pytest.mark.usefixtures("many")
 @pytest.mark.sqlite
+def test_sqlite_finds_a_customers_open_windows_without_the_closed_ones(
+    calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = _plan(calling("ada"), "grants?state=open", " LIMIT 3", "requests_app_grant")
+    assert "SEARCH U0 USING INDEX grant_open_by_end (tenant_id=?)" in steps, "\n".join(steps)
+    assert not [step for step in steps if "grant_by_tenant" in step], "\n".join(steps)
+    monkeypatch.setattr(merging, "FEW", 1)
+    steps = _plan(calling("ada"), "grants?state=open", " LIMIT 3", "requests_app_grant")
+    assert [step for step in steps if "grant_by_tenant" in step], "\n".join(steps)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.sqlite
 def test_rows_that_are_added_after_the_count_push_out_none(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, state = AccessRequest.objects.all(), State.PENDING_PROVIDER
     monkeypatch.setattr(merging, "FEW", rows.filter(tenant=cast.contoso, state=state).count())
-    found = merging.few(rows, actor=cast.as_("ada"), states=[state])
+    found = merging.few(rows.filter(state=state), actor=cast.as_("ada"))
     for _ in range(2):
         cast.submitted()
     assert len(found) == merging.FEW + 2

@@ -313,7 +313,7 @@ class ListView(ApiView):
         """Return the keys of the rows in the wanted state if there are few, for a list whose order no index has."""
         states = self.stored_states()
         is_needed = states and self.parts_of_order() is None
-        return few(rows, actor=self.actor, states=states) if is_needed else None
+        return few(rows.filter(state__in=sorted(states)), actor=self.actor) if is_needed else None
 
     def stored_states(self) -> Collection[str]:
         """Return the states in which the wanted rows can be stored, or nothing if the query names no state."""

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock, policy
+from requests_app.domain.actors import Side
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.acts.grant_tokens import ISSUE_GRANT_TOKEN
 from requests_app.domain.errors import NotAllowed
@@ -29,7 +30,7 @@ from requests_app.models import ContentAccess, Grant, Level
 from requests_app.models.token_keys import ALGORITHMS
 from requests_app.platform.secret_answers import secret_answer
 from requests_app.queries import access
-from requests_app.queries.merging import Parts
+from requests_app.queries.merging import Parts, few
 
 STATES = ("open", "closed")
 LOOKS = ContentAccess.Kind.values
@@ -167,8 +168,20 @@ class Grants(ListView):
 
     @extend_schema(operation_id="grants_list", summary="List windows", tags=_TAGS, responses=GrantLine(many=True))
     def get(self, request: Any) -> Response:
-        rows = access.grants(self.actor, in_parts=self.parts_of_order() is not None)
+        in_parts = self.parts_of_order() is not None
+        rows = access.listed_grants(self.actor, in_parts=in_parts, few=self.few(Grant.objects.all()))
         return self.listed(rows, at=clock.now())
+
+    def few(self, rows: Any) -> Any:
+        """Return the keys of a customer's windows that are not closed, for a list of the open ones.
+
+        For the provider, the index of all windows that are not closed is enough.
+        """
+        is_needed = self.actor.side is Side.CUSTOMER and self.request.query_params.get("state") == "open"
+        return few(rows.unclosed(), actor=self.actor) if is_needed and self.parts_of_order() is None else None
+
+    def complete(self, found: list[Any]) -> None:
+        access.add_scope([row.access_request for row in found])
 
 
 class OneGrant(ApiView):
