@@ -48,6 +48,8 @@ MIDDLEWARE = [
     "lockbox_site.compressing.CompressionMiddleware",
     "lockbox_site.middleware.FirstPieceMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
+    # Calls with a token pass by all that follow.
+    "lockbox_site.token_calls.TokenCallMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -62,6 +64,7 @@ MIDDLEWARE = [
     "requests_app.doors.web.stepping.StepUpMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "lockbox_site.token_calls.AfterAllMiddleware",
 ]
 
 ROOT_URLCONF = "lockbox_site.urls"

@@ -74,6 +74,7 @@ PASSED_BY = {
     "lockbox_site.compressing.CompressionMiddleware": "compresses answers to GET",
     "lockbox_site.middleware.FirstPieceMiddleware": "is for streams",
     "lockbox_site.middleware.StoreUnavailableMiddleware": "the exchange answers failures of the database",
+    "lockbox_site.token_calls.TokenCallMiddleware": "is for other addresses",
     "django.contrib.sessions.middleware.SessionMiddleware": "Django answers calls with a cookie",
     "django.middleware.locale.LocaleMiddleware": "adds headers; there is one language",
     "django.middleware.common.CommonMiddleware": "Django answers calls to an unknown host",
@@ -88,6 +89,7 @@ PASSED_BY = {
     "requests_app.doors.web.stepping.StepUpMiddleware": "is for pages",
     "allauth.account.middleware.AccountMiddleware": "is for pages",
     "django_htmx.middleware.HtmxMiddleware": "is for pages",
+    "lockbox_site.token_calls.AfterAllMiddleware": "is never called",
 }
 
 
