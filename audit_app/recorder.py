@@ -24,7 +24,6 @@ from audit_app.beside import (
     insert,
     inserted,
     require_updated,
-    type_of,
     values_of,
 )
 from audit_app.models import AuditEntry, ChainHead
@@ -126,9 +125,6 @@ def record_in(
     return rows
 
 
-#: From this number of rows on, PostgreSQL gets one array for each column, which is several times as fast as one tuple
-#: for each row. COPY would be even faster, but is not allowed for a role with row-level security.
-ARRAYS_FROM = 20
 #: If there are more heads than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
 _FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
@@ -181,23 +177,11 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
 
 
 def _write(rows: list[AuditEntry], heads: list[ChainHead]) -> None:
-    """Insert the rows and update the heads. The rows do not get their new ids, because nobody needs these.
-
-    On PostgreSQL, one statement does both if there are many rows. The driver sends the arrays as they are in memory
-    (`%b`). As texts, they would take longer, here and in the database.
-    """
-    if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
-        arrays = ", ".join(f"%b::{type_of(field)}[]" for field in _FIELDS)
-        moved = [[getattr(head, name) for head in heads] for name in _MOVES]
-        with connection.cursor() as cursor:
-            statement = f"{_MOVE_ALL} INSERT INTO {_INTO} SELECT * FROM unnest({arrays}) WHERE {_IF_MOVED}"  # noqa: S608 - the model's names
-            cursor.execute(statement, [*moved, *map(list, zip(*map(_VALUES, rows), strict=True)), len(heads)])
-            require_updated(cursor.rowcount, len(rows))
-        return
+    """Insert the rows and update the heads. The rows do not get their new ids, because nobody needs these."""
     if connection.vendor == "postgresql":
-        AuditEntry.objects.bulk_create(rows, batch_size=500)
-    else:
-        _add(rows)
+        _write_together(rows, heads, (), (), skips_known=False)
+        return
+    _add(rows)
     _move(heads)
 
 
@@ -304,46 +288,41 @@ def _claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | Non
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
     """Return the row for an entry at the end of its log, and move the head forward."""
     at = at if head.last_at is None else max(at, head.last_at)
-    body = canonical.encode(
-        {
-            "v": canonical.VERSION,
-            "tenant": str(entry.tenant_id),
-            "seq": head.size,
-            "at": canonical.instant(at),
-            "event": str(entry.event),
-            "door": entry.door,
-            "actor": entry.actor,
-            "subject": {"type": entry.subject_type, "id": entry.subject_id},
-            "access_request": str(entry.correlation_id) if entry.correlation_id else None,
-            "detail": entry.detail,
-        }
-    )
-    row = _new_entry(
-        tenant_id=entry.tenant_id,
-        seq=head.size,
+    seq, event, actor = head.size, str(entry.event), entry.actor
+    body = canonical.entry(
+        tenant=entry.tenant_id,
+        seq=seq,
         at=at,
-        event=str(entry.event),
+        event=event,
         door=entry.door,
-        actor_kind=entry.actor["kind"],
-        actor_id=_id(entry.actor.get("id")),
-        actor_name=entry.actor["name"],
+        actor=actor,
         subject_type=entry.subject_type,
         subject_id=entry.subject_id,
-        correlation_id=entry.correlation_id,
-        text=entry.text,
-        canonical=body,
-        leaf_hash=canonical.leaf_hash(body),
+        access_request=entry.correlation_id,
+        detail=entry.detail,
     )
-    head.size, head.last_at = head.size + 1, at
-    head.unsigned_since = head.unsigned_since or at
-    return row
-
-
-def _new_entry(**columns: Any) -> AuditEntry:
-    """Return the row that `AuditEntry(**columns)` makes, with all columns given. Django needs much longer for it."""
+    # Django needs much longer to make the row.
     row = AuditEntry.__new__(AuditEntry)
-    row.__dict__.update(columns, id=None)
-    row._state = ModelState()
+    row.__dict__ = {
+        "_state": ModelState(),
+        "id": None,
+        "tenant_id": entry.tenant_id,
+        "seq": seq,
+        "at": at,
+        "event": event,
+        "door": entry.door,
+        "actor_kind": actor["kind"],
+        "actor_id": _id(actor.get("id")),
+        "actor_name": actor["name"],
+        "subject_type": entry.subject_type,
+        "subject_id": entry.subject_id,
+        "correlation_id": entry.correlation_id,
+        "text": entry.text,
+        "canonical": body,
+        "leaf_hash": canonical.leaf_hash(body),
+    }
+    head.size, head.last_at = seq + 1, at
+    head.unsigned_since = head.unsigned_since or at
     return row
 
 

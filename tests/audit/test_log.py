@@ -196,6 +196,29 @@ def test_rows_beside_many_entries_are_stored_as_django_would_store_them(
     assert queries.size(tenant) == 2
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [2, beside.ARRAYS_FROM + 1])
+def test_several_entries_and_the_heads_of_their_logs_are_one_statement(
+    count: int, django_assert_num_queries: Any
+) -> None:
+    one, two = uuid4(), uuid4()
+    recorder.record([an_entry(one), an_entry(two)], at=AT)
+    texts = ["", "null", "NULL", "{}", '",\\', "\u00e9\n\t", "%s", "\U0001f600"]
+    entries = [
+        an_entry((one, two)[number % 2], text=texts[number % len(texts)], subject_id=f"'{number}")
+        for number in range(count)
+    ]
+    with django_assert_num_queries(3):  # a lock of each log
+        rows = recorder.record(entries, at=AT)
+    stored = {(row.tenant_id, row.seq): row for row in AuditEntry.objects.filter(seq__gt=0)}
+    assert [{**vars(stored[row.tenant_id, row.seq]), "id": None, "_state": None} for row in rows] == [
+        {**vars(row), "_state": None} for row in rows
+    ]
+    assert verify(one).is_good
+    assert verify(two).is_good
+
+
 @pytest.mark.dialect
 @pytest.mark.django_db
 def test_values_are_passed_to_the_driver_as_django_passes_them(cast: Cast) -> None:
