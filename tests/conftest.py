@@ -465,6 +465,7 @@ def _nothing_left_over() -> Iterator[None]:
 
 def _forget_counts() -> None:
     """Clear what the process counts for each row, because each test's cast has the same ids."""
+    from audit_app import recorder
     from requests_app.doors.api import quota
     from requests_app.operations import streams
     from requests_app.platform import long_calls
@@ -473,6 +474,7 @@ def _forget_counts() -> None:
     # A log that was locked too long in the test before is treated as locked for two more seconds.
     TURNS._forget(float("inf"))
     quota.CALLS.clear()
+    recorder._LENGTHS.clear()
     if long_calls.CALLS.taken() or streams.DOWNLOADS.taken():
         # A stream that a test did not read to its end frees its slot only when it is collected.
         gc.collect()
