@@ -76,6 +76,23 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
     return run
 
 
+def uncounted(task: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a task as `guarded` does, but count no attempts: it is never delivered a second time.
+
+    Its success is written as that of every task.
+    """
+
+    @functools.wraps(task)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with telemetry.watched(telemetry.TASK, task.__name__), _patience():
+            result = task(*args, **kwargs)
+            heartbeats.touch(task.__name__, at=clock.now())
+        return result
+
+    run.is_guarded = True  # type: ignore[attr-defined]
+    return run
+
+
 def _patience() -> contextlib.AbstractContextManager[None]:
     """Return a context in which a worker's task waits for the database only for a limited time.
 

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from audit_app import lease
 from requests_app.models import Heartbeat
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, store
 
 #: How often a host writes that nothing has changed about its right to sign.
 SIGNER_EVERY = dt.timedelta(minutes=1)
@@ -56,13 +56,8 @@ def of_task(task: str) -> str:
 def touch(*names: str, at: dt.datetime) -> None:
     """Store that the processes or tasks with these names were alive at `at`, or that the tasks had nothing to do."""
     pid, detail = os.getpid(), cluster_name()[:200]
-    _store(*(Heartbeat(name=name, at=at, pid=pid, detail=detail) for name in sorted(names)))
-
-
-def _store(*beats: Heartbeat) -> None:
-    Heartbeat.objects.bulk_create(
-        beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
-    )
+    if names:
+        store([Heartbeat(name=name, at=at, pid=pid, detail=detail) for name in sorted(names)])
 
 
 def report_failure(name: str, why: str) -> None:
@@ -78,7 +73,7 @@ def report_signer(*, at: dt.datetime, refused: str = "") -> None:
     detail = f"{Heartbeat.FAILED}{refused}"[:200] if refused else ""
     if Heartbeat.objects.filter(name=name, detail=detail, at__gt=at - SIGNER_EVERY, at__lte=at).exists():
         return
-    _store(Heartbeat(name=name, at=at, pid=os.getpid(), detail=detail))
+    store([Heartbeat(name=name, at=at, pid=os.getpid(), detail=detail)])
 
 
 class Turns:

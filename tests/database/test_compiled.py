@@ -28,6 +28,7 @@ from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
     Decision,
+    Heartbeat,
     Membership,
     OutboxMessage,
     Person,
@@ -157,6 +158,18 @@ def test_a_row_is_inserted_and_updated_as_django_does_it(cast: Cast) -> None:
     # As Django does it: the interfaces then answer that nothing was changed (503).
     with pytest.raises(DatabaseError):
         compiled.update(gone, "state")
+
+
+@pytest.mark.dialect
+def test_a_row_is_stored_whether_the_table_has_its_key_or_not() -> None:
+    old = Heartbeat(name="old", at=AT, pid=1, detail="é")
+    old.save(force_insert=True)
+    rows = [Heartbeat(name="old", at=AT + dt.timedelta(seconds=1), pid=2), Heartbeat(name="new", at=AT, pid=2)]
+    with CaptureQueriesContext(connection) as captured:
+        compiled.store(rows)
+    assert len([query for query in captured.captured_queries if query["sql"].startswith("INSERT")]) == 1
+    found = {row.name: _values(row) for row in Heartbeat.objects.filter(name__in=("old", "new"))}
+    assert found == {row.name: _values(row) for row in rows}
 
 
 def _values(row: Any) -> dict[str, Any]:

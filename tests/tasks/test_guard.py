@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django_q.exceptions import TimeoutException
 from django_q.signals import post_execute_in_worker, pre_execute
 
@@ -156,6 +157,13 @@ def test_every_task_is_guarded_and_runs_on_an_empty_site(name: str) -> None:
     assert not task()
     assert Heartbeat.objects.filter(name=name, at__gt=clock.now() - dt.timedelta(seconds=5)).exists()
     assert not TaskAttempt.objects.exists()
+
+
+def test_a_heartbeat_counts_no_attempts_and_takes_one_statement() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        tasks.heartbeat()
+    asked = [query["sql"].split()[0] for query in captured.captured_queries]
+    assert [word for word in asked if word in ("SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN")] == ["INSERT"]
 
 
 def test_a_long_work_hands_over_to_a_new_task(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,9 @@ class CompiledQuery:
 #: A query that finds one row at most, and its values.
 Reads = tuple[CompiledQuery, dict[str, Any]]
 
+#: A query of several in one statement, and its values.
+Asked = tuple[CompiledQuery, Mapping[str, Any]]
+
 #: With more ids than this, the text of a query is made at each call.
 _IDS = 64
 
@@ -133,7 +136,7 @@ class CompiledIn:
 _PARTS = 100
 
 
-def together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+def together(asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
     """Run several compiled queries in one statement, and return the rows of each. The rows have no order.
 
     All queries select values (`values_list`) of the same kinds of columns.
@@ -144,13 +147,13 @@ def together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[l
     return found
 
 
-def counts(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]], *, most: int) -> list[int]:
+def counts(asked: Sequence[Asked], *, most: int) -> list[int]:
     """Run several compiled queries in one statement, and return how many rows each has. Stop counting at `most`."""
     sizes = dict(_read(f"count(*) FROM (SELECT 1 FROM ({{}}) one LIMIT {most}) counted", asked))  # noqa: S608 - a number
     return [sizes[n] for n in range(len(asked))]
 
 
-def _together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
+def _together(asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
     rows = _read("one.* FROM ({}) one", asked)
     query = asked[0][0].ready(asked[0][1])
     found: list[list[tuple[Any, ...]]] = [[] for _ in asked]
@@ -159,7 +162,7 @@ def _together(asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[
     return found
 
 
-def _read(wanted: str, asked: Sequence[tuple[CompiledQuery, Mapping[str, Any]]]) -> list[Any]:
+def _read(wanted: str, asked: Sequence[Asked]) -> list[Any]:
     """Select something from each of these queries with one statement. The first column is the query's number."""
     queries = [query.ready(values) for query, values in asked]
     connection = connections[queries[0].using]
@@ -325,6 +328,23 @@ def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
 
     With `skips_known`, leave out a row whose key the table already has.
     """
+    _write(rows, "ON CONFLICT DO NOTHING" if skips_known else "")
+
+
+def store(rows: Sequence[Model]) -> None:
+    """Write a few rows of one model with one statement. A row whose key the table already has is replaced.
+
+    No signal is sent.
+    """
+    model: Any = type(rows[0])
+    quoted = connections[router.db_for_write(model)].ops.quote_name
+    key = model._meta.pk.column
+    columns = [quoted(field.column) for field in _inserted(model) if field.column != key]
+    changed = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns)
+    _write(rows, f"ON CONFLICT ({quoted(key)}) DO UPDATE SET {changed}")
+
+
+def _write(rows: Sequence[Model], on_conflict: str) -> None:
     model = type(rows[0])
     using = router.db_for_write(model)
     connection = connections[using]
@@ -333,7 +353,7 @@ def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
         field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in rows for field in fields
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_insert_text(model, using, len(rows), skips_known), values)
+        cursor.execute(_insert_text(model, using, len(rows), on_conflict), values)
     for row in rows:
         row._state.adding, row._state.db = False, using
 
@@ -363,13 +383,13 @@ def _inserted(model: type[Model]) -> list[Any]:
 
 
 @cache
-def _insert_text(model: type[Model], using: str, count: int, skips_known: bool) -> Prepared:
+def _insert_text(model: type[Model], using: str, count: int, on_conflict: str) -> Prepared:
     quoted = connections[using].ops.quote_name
     fields = _inserted(model)
     names = ", ".join(quoted(field.column) for field in fields)
     places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * count)
     text = f"INSERT INTO {quoted(model._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608 - names of the model
-    return prepared(text + " ON CONFLICT DO NOTHING" if skips_known else text)
+    return prepared(f"{text} {on_conflict}".strip())
 
 
 @cache
