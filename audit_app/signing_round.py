@@ -62,9 +62,12 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
             return _sign_all(now, have, limit, lambda: is_over() or not held.is_held())
 
 
-def is_waited_for(at: dt.datetime) -> bool:
-    """Return whether a log has entries that wait for their signature."""
-    return bool(_grown(at, 1))
+def unsigned(*, alarmed_since: dt.datetime) -> QuerySet[ChainHead]:
+    """Return the logs with entries that wait for their signature, except those with an alarm since that time.
+
+    The alarms of other hosts alone do not count here, so the query depends on `lease.host()`.
+    """
+    return ChainHead.objects.filter(unsigned_since__isnull=False).exclude(pk__in=_alarmed(alarmed_since))
 
 
 def is_for_another_host(at: dt.datetime) -> bool:
@@ -75,7 +78,11 @@ def is_for_another_host(at: dt.datetime) -> bool:
     last = lease.current()
     if last is None or last.host == lease.host():
         return False
-    return ChainHead.objects.filter(unsigned_since__gt=at - PASSED_ON_FOR).exclude(pk__in=_alarmed(at)).exists()
+    return (
+        ChainHead.objects.filter(unsigned_since__gt=at - PASSED_ON_FOR)
+        .exclude(pk__in=_alarmed(at - RETRY_AFTER))
+        .exists()
+    )
 
 
 def _sign_all(now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
@@ -123,21 +130,21 @@ def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Ke
 
 
 def _grown(at: dt.datetime, limit: int) -> list[UUID]:
-    rows = ChainHead.objects.filter(unsigned_since__isnull=False).exclude(pk__in=_alarmed(at))
+    rows = unsigned(alarmed_since=at - RETRY_AFTER)
     return list(rows.order_by("unsigned_since").values_list("pk", flat=True)[:limit])
 
 
 def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
     latest = at - dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
-    rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at))
+    rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at - RETRY_AFTER))
     return list(rows.order_by("dated_at")[:limit])
 
 
-def _alarmed(at: dt.datetime) -> QuerySet[LogAlarm, UUID]:
+def _alarmed(since: dt.datetime) -> QuerySet[LogAlarm, UUID]:
     """Return the logs that this host leaves alone for now. It is a part of other queries.
 
     If another host could not use the heads, this one tries at once: the cause may be the other host's mount or rights.
     """
     of_this_host = Q(detail__host__isnull=True) | Q(detail__host=None) | Q(detail__host=lease.host())
-    rows = LogAlarm.objects.filter(~Q(code__in=OF_ONE_HOST) | of_this_host, last_at__gt=at - RETRY_AFTER)
+    rows = LogAlarm.objects.filter(~Q(code__in=OF_ONE_HOST) | of_this_host, last_at__gt=since)
     return rows.values_list("pk", flat=True)

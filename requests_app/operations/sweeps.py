@@ -68,16 +68,24 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
     Windows shorter than the notice get no message.
     """
-    soon = windows_closing_soon(clock.now()).select_related("access_request").order_by("closes_at")[:limit]
+    soon = windows_closing_soon(**closing_soon(clock.now())).select_related("access_request").order_by("closes_at")
     return _tell(
-        [about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER) for grant in soon]
+        [
+            about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER)
+            for grant in soon[:limit]
+        ]
     )
 
 
-def windows_closing_soon(at: datetime) -> QuerySet[Grant]:
-    """Return the windows about which the message that they close soon is due, and not sent yet."""
+def closing_soon(at: datetime) -> dict[str, Any]:
+    """Return the arguments of `windows_closing_soon` at this time."""
     notice = timedelta(seconds=settings.CLOSING_SOON_SECONDS)
-    soon = Grant.objects.live(at).filter(closes_at__lte=at + notice)
+    return {"at": at, "until": at + notice, "notice": notice}
+
+
+def windows_closing_soon(at: datetime, until: datetime, notice: timedelta) -> QuerySet[Grant]:
+    """Return the windows about which the message that they close soon is due, and not sent yet."""
+    soon = Grant.objects.live(at).filter(closes_at__lte=until)
     # Filtered here and not in a loop, because windows without a message must not use up the limit.
     soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
     return soon.exclude(Exists(_sent(Topic.CLOSING_SOON, "access_request_id")))
@@ -150,21 +158,29 @@ def announce_backup_trouble(*, actor: Actor) -> int:
 def remind_deciders(*, actor: Actor, limit: int) -> int:
     """Remind the customer's approvers at each of the set times. After an outage, only the latest reminder is sent."""
     sent = 0
-    for mark, waiting in reminders(clock.now()):
-        sent += _tell([_reminder(row, mark) for row in waiting.order_by("decide_by")[:limit]])
+    for reminder in reminders(clock.now()):
+        waiting = to_remind(**reminder).order_by("decide_by")[:limit]
+        sent += _tell([_reminder(row, reminder["mark"]) for row in waiting])
     return sent
 
 
-def reminders(at: datetime) -> Iterator[tuple[str, QuerySet[AccessRequest]]]:
-    """Yield the mark of each reminder, with the access requests for which it is due and not sent yet."""
+def reminders(at: datetime) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of `to_remind` for each reminder."""
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):
-        waiting = AccessRequest.objects.waiting(at).filter(
-            state=State.PENDING_CUSTOMER,
-            state_changed_at__lte=at - timedelta(seconds=since),
-            state_changed_at__gt=at - timedelta(seconds=until),
-        )
-        yield str(since), waiting.exclude(Exists(_sent(Topic.REMINDER, "pk", mark=str(since))))
+        after, asked_by = (at - timedelta(seconds=seconds) for seconds in (until, since))
+        yield {"at": at, "mark": str(since), "asked_after": after, "asked_by": asked_by}
+
+
+def to_remind(at: datetime, mark: str, asked_after: datetime, asked_by: datetime) -> QuerySet[AccessRequest]:
+    """Return the access requests for which the reminder with this mark is due and not sent yet.
+
+    The customer was asked between these two instants.
+    """
+    waiting = AccessRequest.objects.waiting(at).filter(
+        state=State.PENDING_CUSTOMER, state_changed_at__lte=asked_by, state_changed_at__gt=asked_after
+    )
+    return waiting.exclude(Exists(_sent(Topic.REMINDER, "pk", mark=mark)))
 
 
 def _reminder(row: AccessRequest, mark: str) -> Note:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from audit_app.models import SignedHead
 from requests_app.models import Heartbeat
@@ -20,15 +21,22 @@ class Trouble:
     has_failed: bool
 
 
+def troubled(since: datetime) -> QuerySet[Heartbeat]:
+    """Return the heartbeat of the backups, if the last one failed or the last good one is older than this."""
+    rows = Heartbeat.objects.filter(name=Heartbeat.BACKUP)
+    return rows.filter(Q(detail__startswith=Heartbeat.FAILED) | Q(at__lt=since))
+
+
 def trouble(at: datetime) -> Trouble | None:
     """Return what is wrong with the backups, or None. If nobody ever tried to make one, nothing is wrong."""
-    row = Heartbeat.objects.filter(name=Heartbeat.BACKUP).first()
+    row = troubled(at - longest_age()).first()
     if row is None:
         return None
-    has_failed = row.detail.startswith(Heartbeat.FAILED)
-    if not has_failed and at - row.at <= timedelta(seconds=settings.BACKUP_MAX_AGE_SECONDS):
-        return None
-    return Trouble(row.at if row.at > Heartbeat.NEVER else None, has_failed)
+    return Trouble(row.at if row.at > Heartbeat.NEVER else None, row.detail.startswith(Heartbeat.FAILED))
+
+
+def longest_age() -> timedelta:
+    return timedelta(seconds=settings.BACKUP_MAX_AGE_SECONDS)
 
 
 def are_heads_never_copied(heartbeats: Container[str]) -> bool:

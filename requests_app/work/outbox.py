@@ -31,7 +31,7 @@ from requests_app.messages.topics import Topic, known
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL, OutboxQuerySet
 from requests_app.platform import bell, turns
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import Asked, CompiledQuery
 
 logger = structlog.get_logger(__name__)
 
@@ -82,9 +82,9 @@ _ONE_DUE = CompiledQuery(
 )
 
 
-def is_due(at: datetime) -> bool:
-    """Return whether a mail, or a message that becomes mails, can be sent now."""
-    return bool(_ONE_DUE(lane=FANOUT, at=at) or _ONE_DUE(lane=MAIL, at=at))
+def due_now(at: datetime) -> list[Asked]:
+    """Return the queries that find something if a mail, or a message that becomes mails, can be sent now."""
+    return [(_ONE_DUE, {"lane": lane, "at": at}) for lane in (FANOUT, MAIL)]
 
 
 def retry_now() -> int:

@@ -1,5 +1,6 @@
 """Tells which of the periodic tasks have something to do now, by queries that read at most one row each.
 
+One statement asks all of them, because most of the time of so small a query is outside of the database.
 The beat asks this, so that idle tasks do not wake the workers: several times in a minute for PENDING, and at each full
 minute also for MORE. Every task is queued once in ten minutes in any case (`schedules.enqueue_due`). So PENDING may
 leave out what can wait for a minute, and MORE what can wait for ten.
@@ -7,14 +8,15 @@ leave out what can wait for a minute, and MORE what can wait for ten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, DateTimeField
+from django.db.models import CharField, DateTimeField, DurationField
 
-from audit_app import cosigning, signing_round
+from audit_app import cosigning, lease, signing_round
 from audit_app.models import LogCheck
 from requests_app.domain import limits
 from requests_app.domain.states import State
@@ -33,29 +35,33 @@ from requests_app.models import (
 from requests_app.models.outbox import WEBHOOK
 from requests_app.operations import sweeps
 from requests_app.platform import bell
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import Asked, CompiledQuery, counts
 from requests_app.queries import backups, imports
 from requests_app.work import outbox
 from requests_app.work.webhooks import dispatch
 
 #: Between two full minutes, only what has begun within this time is looked for.
 A_MINUTE = timedelta(minutes=1)
+#: The queries that find something if a task has something to do.
+Looks = Callable[[datetime], list[Asked]]
 
 
-def tasks(at: datetime) -> Iterator[str]:
-    """Yield the tasks that have something to do."""
-    return (task for task, has_work in PENDING.items() if has_work(at))
+def tasks(at: datetime) -> list[str]:
+    """Return the tasks that have something to do, each once."""
+    return _with_work(PENDING.items(), at)
 
 
 def idle(at: datetime) -> set[str]:
     """Return the tasks that have nothing to do at this full minute."""
     # The alarm about a parked task ends when the same task succeeds, so it must run.
-    busy = set(TaskAttempt.objects.parked().values_list("name", flat=True))
-    return {task for task in {*PENDING, *MORE} - busy if not any(has_work(at) for has_work in _of(task))}
+    busy = {*ALWAYS, *(name for (name,) in _PARKED()), *_with_work((*PENDING.items(), *MORE.items()), at)}
+    return {*PENDING, *MORE} - busy
 
 
-def _of(task: str) -> Iterator[Callable[[datetime], bool]]:
-    return (each[task] for each in (PENDING, MORE) if task in each)
+def _with_work(looks: Iterable[tuple[str, Looks]], at: datetime) -> list[str]:
+    asked = [(task, each) for task, look in looks for each in look(at)]
+    found = counts([each for _task, each in asked], most=1)
+    return list(dict.fromkeys(task for (task, _each), number in zip(asked, found, strict=True) if number))
 
 
 def _one(make: Callable[..., Any], **fields: Any) -> CompiledQuery:
@@ -65,6 +71,7 @@ def _one(make: Callable[..., Any], **fields: Any) -> CompiledQuery:
 
 _AT = {"at": DateTimeField()}
 _BETWEEN = {"after": DateTimeField(), "until": DateTimeField()}
+_PARKED = CompiledQuery(lambda: TaskAttempt.objects.parked().values_list("name"))
 #: What a sweep ends, applies or expires.
 _SWEPT = (
     _one(lambda at: Grant.objects.elapsed(at).filter(access_request__state=State.OPEN), **_AT),
@@ -94,71 +101,95 @@ _CHECKED = _one(lambda: LogCheck.objects.filter(ended_at=None))
 _IMPORTED = _one(imports.unfinished)
 
 
-def _sweep(at: datetime) -> bool:
-    return any(query(at=at) for query in _SWEPT)
+@cache
+def _unsigned(_host: str) -> CompiledQuery:
+    """Return the query of the logs that wait for a signature. Its text is another one on each host."""
+    return _one(lambda since: signing_round.unsigned(alarmed_since=since), since=DateTimeField())
 
 
-def _messages(at: datetime) -> bool:
-    return outbox.is_due(at) or dispatch.has_news()
+def _sweep(at: datetime) -> list[Asked]:
+    return [(query, {"at": at}) for query in _SWEPT]
 
 
-def _webhooks(at: datetime) -> bool:
-    return bool(_DUE_WEBHOOK(at=at)) or dispatch.has_news()
+def _messages(at: datetime) -> list[Asked]:
+    return [*outbox.due_now(at), *dispatch.news()]
 
 
-def _closing_soon(at: datetime) -> bool:
-    """Return whether a window has just come so near to its end."""
+def _webhooks(at: datetime) -> list[Asked]:
+    return [(_DUE_WEBHOOK, {"at": at}), *dispatch.news()]
+
+
+def _closing_soon(at: datetime) -> list[Asked]:
+    """Find a window that has just come so near to its end."""
     latest = at + timedelta(seconds=settings.CLOSING_SOON_SECONDS)
-    return bool(_CLOSING(at=at, after=latest - A_MINUTE, until=latest))
+    return [(_CLOSING, {"at": at, "after": latest - A_MINUTE, "until": latest})]
 
 
-def _remind(at: datetime) -> bool:
-    """Return whether the time of a reminder has just come."""
+def _remind(at: datetime) -> list[Asked]:
+    """Find an access request for which the time of a reminder has just come."""
     steps = [at - timedelta(seconds=seconds) for seconds in settings.REMINDER_SECONDS]
-    return any(_ASKED(at=at, after=since - A_MINUTE, until=since) for since in steps)
+    return [(_ASKED, {"at": at, "after": since - A_MINUTE, "until": since}) for since in steps]
 
 
-def _silent_guards(at: datetime) -> bool:
-    return bool(_ENFORCED_ELSEWHERE(at=at, connector=Service.EXTERNAL))
+def _silent_guards(at: datetime) -> list[Asked]:
+    return [(_ENFORCED_ELSEWHERE, {"at": at, "connector": Service.EXTERNAL})]
 
 
-#: Whether each task has something to do. A task of the schedule that is not here is queued at its time alone.
-PENDING: dict[str, Callable[[datetime], bool]] = {
+def _checkpoint(at: datetime) -> list[Asked]:
+    return [(_unsigned(lease.host()), {"since": at - signing_round.RETRY_AFTER})]
+
+
+#: What finds whether each task has something to do. A task that is not here is queued only at the time of its schedule.
+PENDING: dict[str, Looks] = {
     bell.SWEEP: _sweep,
     bell.DRAIN_OUTBOX: _messages,
     "requests_app.tasks.closing_soon": _closing_soon,
     "requests_app.tasks.silent_guards": _silent_guards,
     "requests_app.tasks.remind": _remind,
-    bell.CHECKPOINT: signing_round.is_waited_for,
-    "requests_app.tasks.cosign": lambda at: bool(_COSIGNED(at=at)),
-    bell.CHECK_LOGS: lambda _at: bool(_CHECKED()),
+    bell.CHECKPOINT: _checkpoint,
+    "requests_app.tasks.cosign": lambda at: [(_COSIGNED, {"at": at})],
+    bell.CHECK_LOGS: lambda _at: [(_CHECKED, {})],
     bell.DELIVER_WEBHOOKS: _webhooks,
-    bell.IMPORT: lambda _at: bool(_IMPORTED()),
+    bell.IMPORT: lambda _at: [(_IMPORTED, {})],
 }
 
 
-def _silent_guards_after_the_end(at: datetime) -> bool:
-    windows = Grant.objects.real().filter(closes_at__gt=at - limits.GUARD_GONE_AFTER)
-    return windows.filter(access_request__service__connector=Service.EXTERNAL).exists()
+_AT_AN_APPLICATION = _one(
+    lambda since, connector: Grant.objects.real().filter(
+        closes_at__gt=since, access_request__service__connector=connector
+    ),
+    since=DateTimeField(),
+    connector=CharField(),
+)
+_NOT_ANNOUNCED = _one(sweeps.windows_closing_soon, **_AT, until=DateTimeField(), notice=DurationField())
+_NOT_REMINDED = _one(sweeps.to_remind, **_AT, mark=CharField(), asked_after=DateTimeField(), asked_by=DateTimeField())
+_UNCONFIRMED = _one(lambda at: Proposal.objects.unconfirmed(at), **_AT)
+_WITHOUT_BACKUP = _one(backups.troubled, since=DateTimeField())
+_TO_TEST = _one(lambda at: Resource.objects.due_for_check(at), **_AT)
+_KEYS = _one(lambda: TokenKey.objects.all())
+_STREAMS = _one(lambda: SignalStream.objects.present())
 
 
-def _more_to_remind(at: datetime) -> bool:
-    """Return whether a reminder is due, also one whose time came while no beat ran, or staff must be told something."""
-    if any(rows.exists() for _mark, rows in sweeps.reminders(at)):
-        return True
-    return Proposal.objects.unconfirmed(at).exists() or backups.trouble(at) is not None
+def _silent_guards_after_the_end(at: datetime) -> list[Asked]:
+    return [(_AT_AN_APPLICATION, {"since": at - limits.GUARD_GONE_AFTER, "connector": Service.EXTERNAL})]
+
+
+def _more_to_remind(at: datetime) -> list[Asked]:
+    """Find a reminder that is due, also one whose time came while no beat ran, or what staff must be told."""
+    due = [(_NOT_REMINDED, reminder) for reminder in sweeps.reminders(at)]
+    return [*due, (_UNCONFIRMED, {"at": at}), (_WITHOUT_BACKUP, {"since": at - backups.longest_age()})]
 
 
 #: What a task does at a full minute beyond what PENDING looks for. A task may be queued here without need.
-MORE: dict[str, Callable[[datetime], bool]] = {
+MORE: dict[str, Looks] = {
     # The keys that sign tokens, which are rolled in a sweep.
-    bell.SWEEP: lambda _at: TokenKey.objects.exists(),
-    "requests_app.tasks.closing_soon": lambda at: sweeps.windows_closing_soon(at).exists(),
+    bell.SWEEP: lambda _at: [(_KEYS, {})],
+    "requests_app.tasks.closing_soon": lambda at: [(_NOT_ANNOUNCED, sweeps.closing_soon(at))],
     "requests_app.tasks.silent_guards": _silent_guards_after_the_end,
     "requests_app.tasks.remind": _more_to_remind,
-    # It also dates the logs, reports that this host can sign, and notices another database.
-    bell.CHECKPOINT: lambda _at: True,
-    bell.CHECK_RESOURCES: lambda at: Resource.objects.due_for_check(at).exists(),
+    bell.CHECK_RESOURCES: lambda at: [(_TO_TEST, {"at": at})],
     # The alarms about signal streams.
-    bell.DELIVER_WEBHOOKS: lambda _at: SignalStream.objects.present().exists(),
+    bell.DELIVER_WEBHOOKS: lambda _at: [(_STREAMS, {})],
 }
+#: Queued at each full minute: it also dates the logs, reports that this host can sign, and notices another database.
+ALWAYS = frozenset({bell.CHECKPOINT})

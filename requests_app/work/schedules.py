@@ -8,19 +8,20 @@ upgrade runs, the processes of both versions use this table.
 import ast
 import datetime as dt
 import re
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import DateTimeField
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from requests_app.platform import bell
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import CompiledQuery, update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,15 @@ _COLUMNS = (
     "intended_date_kwarg", "next_run",
 )  # fmt: skip
 _Row = namedtuple("_Row", ("pk", *_COLUMNS))  # type: ignore[misc]  # made from the names above
+_MINUTES = {periodic.name: periodic.minutes for periodic in PERIODIC}
+_DUE = CompiledQuery(
+    lambda at: (
+        Schedule.objects.select_for_update()
+        .filter(name__in=_MINUTES, func__in=FUNCTIONS, next_run__lte=at)
+        .order_by("pk")
+    ),
+    at=DateTimeField(),
+)
 _ROWS = CompiledQuery(lambda: Schedule.objects.order_by("pk").values_list("pk", *_COLUMNS))
 #: A row of another version is removed when no beat has queued its task for this long.
 FORGET_AFTER = dt.timedelta(days=7)
@@ -192,17 +202,20 @@ def enqueue_due(at: dt.datetime, idle: Collection[str] = ()) -> list[str]:
     The rows stay locked until the commit, so several beats queue each task once. django-q2's own scheduler reads all
     rows: one row that it can't parse would stop every schedule, and it would queue the tasks of other versions.
     """
-    minutes = {periodic.name: periodic.minutes for periodic in PERIODIC}
+    later, queued = defaultdict[dt.datetime, list[Any]](list), list[str]()
     with transaction.atomic():
-        due = Schedule.objects.select_for_update().filter(name__in=minutes, func__in=FUNCTIONS, next_run__lte=at)
-        rows, queued = list(due.order_by("pk")), list[str]()
-        for row in rows:
-            every = dt.timedelta(minutes=minutes[row.name])
+        for row in _DUE(at=at):
+            every = dt.timedelta(minutes=_MINUTES[row.name])
             row.next_run += every * ((at - row.next_run) // every + 1)
-            if row.func not in idle or _has_its_turn(row, at):
-                row.task = async_task(row.func, group=row.name)
-                queued.append(str(row.name))
-        Schedule.objects.bulk_update(rows, ["next_run", "task"])
+            if row.func in idle and not _has_its_turn(row, at):
+                later[row.next_run].append(row.pk)
+                continue
+            row.task = async_task(row.func, group=row.name)
+            queued.append(str(row.name))
+            update(row, "next_run", "task")
+        # Mostly, all of them are due again at the same minute.
+        for next_run, rows in later.items():
+            Schedule.objects.filter(pk__in=rows).update(next_run=next_run)
     return queued
 
 

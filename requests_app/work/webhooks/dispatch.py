@@ -27,7 +27,7 @@ from requests_app.messages.webhooks import messages
 from requests_app.models import OutboxMessage, SignalStream, Webhook, WebhookCursor
 from requests_app.models.outbox import POLL, SIGNAL
 from requests_app.operations._receivers import outbox_row
-from requests_app.platform.database.compiled import CompiledQuery
+from requests_app.platform.database.compiled import Asked, CompiledQuery, counts
 
 logger = structlog.get_logger(__name__)
 
@@ -40,7 +40,12 @@ MOST_WAITING = 10_000
 
 def has_news(*, of_streams: bool = False) -> bool:
     """Return whether a log has entries that some receiver's cursor has not passed."""
-    return bool(_ONE_MOVED(of_streams=of_streams)) or next(_unknown(of_streams), None) is not None
+    return any(counts(news(of_streams=of_streams), most=1))
+
+
+def news(*, of_streams: bool = False) -> list[Asked]:
+    """Return the queries that find something if `has_news`."""
+    return [(query, {"of_streams": of_streams}) for query in (_ONE_MOVED, _ONE_UNKNOWN)]
 
 
 def work(until: float, *, of_streams: bool = False) -> int:
@@ -99,14 +104,22 @@ _ONE_MOVED = CompiledQuery(
     lambda of_streams: _moved(of_streams).values_list("pk", flat=True)[:1], of_streams=BooleanField()
 )
 _OF_THE_PROVIDER = CompiledQuery(_of_the_provider, of_streams=BooleanField())
+_ONE_UNKNOWN = CompiledQuery(
+    lambda of_streams: _of_the_provider(of_streams).filter(Exists(_without_cursor(OuterRef(OuterRef("pk")))))[:1],
+    of_streams=BooleanField(),
+)
 
 
 def _unknown(of_streams: bool) -> Iterator[tuple[UUID, UUID]]:
     """Yield (webhook, log) for each missing cursor: the provider's receivers must have a cursor in every log."""
     for webhook_id in _OF_THE_PROVIDER(of_streams=of_streams):
-        known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
-        for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
+        for log_id in _without_cursor(webhook_id).order_by("pk").values_list("pk", flat=True):
             yield webhook_id, log_id
+
+
+def _without_cursor(webhook_id: Any) -> QuerySet[ChainHead]:
+    """Return the logs in which this receiver has no cursor."""
+    return ChainHead.objects.filter(~Exists(WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))))
 
 
 def _begin(webhook_id: UUID, log_ids: Sequence[UUID]) -> None:
