@@ -272,7 +272,7 @@ class Supervisor:
         away = self._signs.listen()
         self._complete_at, self._running_at = self._complete_at + away, self._running_at + away
         now = clock.monotonic()
-        if now >= self._report_at:
+        if settings.PROBE_FILE and now >= self._report_at:
             self._report_at = now + REPORT_EVERY_SECONDS
             has_web = any(part.kind == WEB for part in self._parts)
             probe_file.write(self.faults(), web=_place(settings.HOST, settings.PORT) if has_web else "")
