@@ -20,6 +20,7 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from bench.measure import Result, of_session
+from lockbox_site import statements
 from lockbox_site.serving.handler import Handler
 from requests_app import operations
 from requests_app.domain.scopes import Scope
@@ -41,6 +42,8 @@ class _Call:
 
 def run(cast: Cast, bar: Any, *, times: int, only_aims: bool) -> list[Result]:
     """Make each call so many times: all of them, or those with an aim."""
+    # As in the web server, whose connections have limits.
+    statements.bound()
     handler, results = Handler(), []
     calls = [call for call in _calls(cast) if call.aim or not only_aims]
     ticking = bar.add_task("calls", total=len(calls))

@@ -42,6 +42,8 @@ _HOLDING_SECONDS = STUCK_AFTER * 0.6
 _PREPARED = 500
 #: The limit for the check whether a pooled connection still works.
 _CHECK_SECONDS = 0.7
+#: For so long after an answer, the server is not asked whether a connection still works.
+_TRUSTED_SECONDS = 1.0
 
 
 class _Errors(DatabaseErrorWrapper):
@@ -194,12 +196,25 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             return super().is_usable()
         if PULSE.is_silent:
             return False
+        if self._has_just_answered():
+            return True
         began = monotonic()
         with bounds.within(replace(now, read=_CHECK_SECONDS, fails_fast=False)):
             is_usable = super().is_usable()
         if not is_usable:
             self._waited = min(monotonic() - began, _CHECK_SECONDS)
         return is_usable
+
+    def _has_just_answered(self) -> bool:
+        """Return whether the server has just answered on this connection, and has sent nothing since then.
+
+        The question would be a round trip for each request. A server that ends a session sends a message first.
+        """
+        session: Session = self.connection
+        connection = session.pgconn
+        is_idle = connection.status == pq.ConnStatus.OK and connection.transaction_status == pq.TransactionStatus.IDLE
+        is_trusted = monotonic() - session.answered_at < _TRUSTED_SECONDS and not self.errors_occurred
+        return is_idle and is_trusted and not _has_message(connection)
 
     @contextmanager
     def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
@@ -276,11 +291,9 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         connection = self.connection.pgconn
         if connection.status != pq.ConnStatus.OK or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
-        poll = select.poll()
-        poll.register(connection.socket, select.POLLIN)
         # First the server's last message is read, then the end of the stream.
         for _ in range(3):
-            if not poll.poll(0):
+            if not _has_message(connection):
                 return
             with self.wrap_database_errors:
                 try:
@@ -288,6 +301,13 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 except psycopg.Error:
                     connection.finish()
                     raise
+
+
+def _has_message(connection: Any) -> bool:
+    """Return whether the server has sent something that was not read yet, or has closed the connection."""
+    poll = select.poll()
+    poll.register(connection.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _is_refusal(error: BaseException | None) -> bool:

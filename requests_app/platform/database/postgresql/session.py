@@ -51,6 +51,8 @@ class Session(psycopg.Connection[Any]):
     #: False while the connection is being set up. This attempt may show that the database answers again, so it is not
     #: refused.
     _is_ready = False
+    #: When the server last answered on this connection, by the clock of this process.
+    answered_at = float("-inf")
     #: This connection's place in the queue for a lock for which other threads may wait too.
     turn: Turn | None = None
     #: Returns the tenants whose rows the next statement may see, as `lockbox.tenants` has them.
@@ -75,6 +77,7 @@ class Session(psycopg.Connection[Any]):
         except errors._WaitTimeout:
             result = self._wait_longer(gen, began, limit, fails_fast=now.fails_fast)
         PULSE.answered()
+        self.answered_at = PULSE.answered_at
         return result
 
     def _wait_longer(self, gen: PQGen[RV], began: float, limit: float, *, fails_fast: bool) -> RV:
