@@ -3,6 +3,8 @@
 If queueing a task fails, the schedule runs the task anyway, some seconds later.
 """
 
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -60,7 +62,7 @@ def share(task: str) -> None:
     Nothing is queued if the queue has the task twice already. A task that runs is still in the queue.
     """
     try:
-        if sum(row.func() == task for row in _newest()) < AT_ONCE:
+        if sum(_task_of(payload) == task for _lock, _now, payload in _newest()) < AT_ONCE:
             async_task(task)
     except DatabaseError as error:
         log.warning("bell.not_rung", why=str(error), then="The schedule runs the task within a minute.")
@@ -77,17 +79,25 @@ def _enqueue(task: str) -> None:
         async_task(task)
 
 
-#: The newest tasks bring the time with them. To ask for the time first would be one more statement in each act.
-_NEWEST = CompiledQuery(
-    lambda key, here: OrmQ.objects.filter(key=key).annotate(now=clock.column(here)).order_by("-pk")[:LOOK_AT],
-    key=CharField(),
-    here=DateTimeField(),
-)
+def _newest_rows(key: Any, here: Any) -> Any:
+    """Return the query for the newest tasks with the time. To ask for it first would be one more statement."""
+    rows = OrmQ.objects.filter(key=key).order_by("-pk").annotate(now=clock.column(here))
+    return rows.values_list("lock", "now", "payload")[:LOOK_AT]
 
 
-def _newest() -> list[Any]:
+# It is planned once although it is limited: all tasks have the key, so it reads as many rows as it returns.
+_NEWEST = CompiledQuery.by_key(_newest_rows, key=CharField(), here=DateTimeField())
+
+
+def _newest() -> list[tuple[datetime, Any, str]]:
     return _NEWEST(key=Conf.CLUSTER_NAME, here=clock.here())
 
 
 def _is_waiting(task: str) -> bool:
-    return any(row.lock <= clock.brought(row.now) and row.func() == task for row in _newest())
+    return any(lock <= clock.brought(now) and _task_of(payload) == task for lock, now, payload in _newest())
+
+
+@lru_cache(maxsize=LOOK_AT)
+def _task_of(payload: str) -> Any:
+    """Return the name of a queued task. A task stays in the queue while many acts look at it, and never changes."""
+    return OrmQ(payload=payload).func()

@@ -1,10 +1,12 @@
 """The bell wakes a worker after the commit, once for all waiting messages. If it fails, nothing else fails."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.db import OperationalError, transaction
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
 
 from requests_app import tasks
 from requests_app.domain import clock
@@ -44,6 +46,19 @@ def test_a_task_that_still_waits_is_enough_for_everybody() -> None:
     assert queued() == [bell.DRAIN_OUTBOX]
     bell.ring(bell.SWEEP)
     assert queued() == [bell.DRAIN_OUTBOX, bell.SWEEP]
+
+
+def test_a_task_that_waits_is_unpacked_once_for_all_acts(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked, loads = list[str](), SignedPackage.loads
+
+    def noted(payload: str) -> Any:
+        unpacked.append(payload)
+        return loads(payload)
+
+    monkeypatch.setattr(SignedPackage, "loads", noted)
+    for _ in range(5):
+        bell.ring()
+    assert unpacked == [OrmQ.objects.get().payload]
 
 
 def test_a_task_that_was_taken_may_have_run_already() -> None:
