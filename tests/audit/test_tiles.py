@@ -1,8 +1,9 @@
 """The tiles of a tree, compared with the examples of https://c2sp.org/tlog-tiles."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -70,26 +71,42 @@ def test_postgresql_plans_the_statement_of_proofs_once() -> None:
 
 
 def test_the_roots_that_many_proofs_need_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two proofs in different halves of one tile of the level above. A changed tile has another root."""
+    """Two proofs in different tiles, and two in one tile. A changed tile has other roots."""
     widths(70_000)
-    tiles._root_of_subtree.cache_clear()
-    hashed: list[int] = []
-    plain = tree.root_of_subtree
+    tiles._levels.cache_clear()
+    hashed: list[bytes] = []
+    plain = hashlib.sha256
 
-    def noted(hashes: Sequence[bytes]) -> bytes:
-        hashed.append(len(hashes))
-        return plain(hashes)
+    def noted(content: bytes) -> Any:
+        hashed.append(content)
+        return plain(content)
 
-    monkeypatch.setattr(tree, "root_of_subtree", noted)
+    monkeypatch.setattr(hashlib, "sha256", noted)
     counts = []
-    for index in (4_321, 4_321 + 256 * 2):
+    for index in (4_321, 4_321 + 256 * 2, 4_322):
         hashed.clear()
         Tiles(TENANT, 0).inclusion(index, 70_000)
-        counts.append(sum(hashed))
-    # 254 hashes of the leaf's own tile, and for the first proof also those of the levels above, and of the right edge.
-    assert counts[0] > 254 + 254
-    assert counts[1] < 254 + 16
+        counts.append(len(hashed))
+    # A full tile has 255 roots. The first proof also needs those of the level above, and of the right edge.
+    assert counts[0] > 255 + 255
+    assert 255 <= counts[1] < 255 + 16
+    assert counts[2] < 16
     Tile.objects.filter(level=0, number=273).update(hashes=bytes(32 * 112))
     hashed.clear()
-    Tiles(TENANT, 0).inclusion(4_321, 70_000)
-    assert sum(hashed) == 64 + 32 + 16
+    changed = Tiles(TENANT, 0).inclusion(4_321, 70_000)
+    assert len(hashed) >= 56 + 28 + 14 + 7 + 3 + 1
+    monkeypatch.undo()
+    tiles._levels.cache_clear()
+    assert Tiles(TENANT, 0).inclusion(4_321, 70_000) == changed
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 17, 112, 255, 256])
+@pytest.mark.parametrize("more", [b"", b"part of a hash"])
+def test_the_roots_of_a_tile_are_those_of_its_complete_subtrees(count: int, more: bytes) -> None:
+    leaves = [sha256(b"%d" % index).digest() for index in range(count)]
+    whole, *levels = tiles._levels(b"".join(leaves) + more)
+    assert whole == b"".join(leaves) + more
+    assert len(levels) == max(count.bit_length() - 1, 0)
+    for height, level in enumerate(levels, 1):
+        parts = [leaves[index << height : (index + 1) << height] for index in range(count >> height)]
+        assert level == b"".join(map(tree.root_of, parts))
