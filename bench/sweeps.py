@@ -63,12 +63,12 @@ def _idle(swept: Sweep, name: str, bar: Any) -> Result:
 
 def _alone(swept: Sweep, name: str, due: int, bar: Any) -> Result:
     ticking = bar.add_task("sweep", total=due)
-    seconds, begun, done = [], time.perf_counter(), 0
+    seconds, begun, done, plan = [], time.perf_counter(), 0, operations.sweeps.Plan()
     # As the task does it.
     with connection.with_room():  # type: ignore[attr-defined]  # our own backends
         while done < due:
             started = time.perf_counter()
-            found = swept(actor=Actor.system("sweep"), limit=BATCH)
+            found = swept(actor=Actor.system("sweep"), limit=BATCH, plan=plan)
             seconds.append(time.perf_counter() - started)
             done += found
             bar.update(ticking, completed=done)

@@ -57,7 +57,7 @@ def sweep() -> int:
     Return the number of rows. If one of the parts fails, the other parts still run. The failure is raised at the end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
-    halves, is_shared = [sweeps.close_elapsed, sweeps.expire_overdue], False
+    halves, is_shared = [(sweeps.close_elapsed, sweeps.Plan()), (sweeps.expire_overdue, sweeps.Plan())], False
 
     def once() -> int:
         """Do one batch. Return how many rows it found, including the rows that it skipped.
@@ -67,8 +67,9 @@ def sweep() -> int:
         nonlocal is_shared
         done, before = 0, len(passed_over)
         for half in list(halves):
+            swept, plan = half
             try:
-                done += half(actor=actor, limit=BATCH, passed_over=passed_over)
+                done += swept(actor=actor, limit=BATCH, passed_over=passed_over, plan=plan)
             except Exception as failure:
                 halves.remove(half)
                 failures.append(failure)

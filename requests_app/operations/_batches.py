@@ -1,12 +1,14 @@
 """Ends many access requests whose time is over: each as a single act would end it, but hundreds in one transaction.
 
-A batch takes only access requests and logs that nobody else has locked, so several sweeps work at the same time. Each
-statement is about the whole batch. If nothing else is left, a sweep waits a short time for what is locked.
+A sweep first reads which access requests are due. Then each batch ends those of some tenants. It takes only logs and
+access requests that nobody else has locked, so several sweeps work at the same time. Each statement is about the whole
+batch. If nothing else is left, a sweep waits a short time for what is locked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -20,7 +22,7 @@ from audit_app import recorder
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act
-from requests_app.domain.states import State
+from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.platform.database import bounds
@@ -34,11 +36,50 @@ logger = structlog.get_logger(__name__)
 LOCK_SECONDS = 0.5
 #: For how many logs it waits in one batch. All others wait for the next sweep.
 MOST_WAITS = 10
+#: For how many access requests a sweep plans its batches.
+PLANNED = 10_000
 #: The columns that the end of an access request needs. Its long texts are not fetched. A column that is missing here
 #: would be fetched for each row by itself.
 _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by", "is_practice")
 #: The columns of a window that its end needs.
-_NEEDED_OF_GRANT = ("id", "access_request_id", "closes_at")
+_NEEDED_OF_GRANT = ("id", "access_request_id", "closes_at", "closed_at")
+
+#: An access request that is due: the ids of its tenant and of itself.
+Due = tuple[UUID, UUID]
+
+
+@dataclass
+class Plan:
+    """Which access requests a sweep still has to end, with all those of one tenant beside each other.
+
+    The tenant of the one that has waited longest comes first. A batch of few tenants changes fewer pages of the indexes
+    that begin with the tenant, and the head of each log only once. Others who write to a log wait for one batch, and
+    not for each. Two sweeps rarely want the same logs.
+    """
+
+    waiting: deque[list[Due]] = field(default_factory=deque)
+
+    def fill(self, due: Iterable[Due]) -> None:
+        of_tenants: dict[UUID, list[Due]] = {}
+        for each in due:
+            of_tenants.setdefault(each[0], []).append(each)
+        self.waiting.extend(of_tenants.values())
+
+    def take(self, limit: int, *, but: Collection[UUID]) -> list[Due]:
+        """Remove at most `limit` of them, and return them without those in `but`.
+
+        A tenant that fits into a batch is not cut. Otherwise two sweeps would want its log at the same time.
+        """
+        found: list[Due] = []
+        while self.waiting and len(found) < limit:
+            of_tenant = [each for each in self.waiting.popleft() if each[1] not in but]
+            if found and len(of_tenant) > limit - len(found):
+                self.waiting.appendleft(of_tenant)
+                break
+            found += of_tenant[:limit]
+            if of_tenant[limit:]:
+                self.waiting.appendleft(of_tenant[limit:])
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,40 +88,34 @@ class Ripe:
 
     #: Returns those that are ripe at an instant, with the one that has waited longest first.
     rows: Callable[[datetime], QuerySet[Any]]
-    #: Finds one of them, if there is any.
-    first: CompiledQuery
+    #: Finds the first PLANNED of them, each with its tenant.
+    due: CompiledQuery
     #: Does what is special about this end. `apply_all` does the rest.
     end: Callable[[list[Move]], None]
     has_grant: bool = False
 
-    def claimed(
-        self, at: datetime, *, limit: int, keys: Collection[UUID] | None, passed_over: Collection[UUID], waits: bool
-    ) -> list[AccessRequest]:
-        """Lock at most `limit` of them, and return them: those with these keys, or all but those in `passed_over`."""
-        rows: Any = self.rows(at)
-        if keys is None and self.has_grant:
-            return self._claimed_by_grant(at, limit=limit, passed_over=passed_over)
-        rows = rows.exclude(pk__in=passed_over) if keys is None else rows.filter(pk__in=keys)
-        if self.has_grant:
-            return list(rows.select_related("grant").only(*_NEEDED, "grant").claimed("grant", waits=waits)[:limit])
-        return list(rows.only(*_NEEDED).claimed(waits=waits)[:limit])
+    def claimed(self, at: datetime, keys: Sequence[UUID], *, waits: bool) -> list[AccessRequest]:
+        """Lock those of these access requests that are still ripe, and return them in this order.
 
-    def _claimed_by_grant(self, at: datetime, *, limit: int, passed_over: Collection[UUID]) -> list[AccessRequest]:
-        """Lock the grants that ended first, and then their access requests. Nothing is waited for.
-
-        With one statement for both tables, PostgreSQL reads and sorts all open windows for each batch, if it expects
-        few of them.
+        They are found by their keys alone. With the state or the end in the condition, PostgreSQL would read all access
+        requests that are open, and sort all windows.
         """
-        ended: Any = Grant.objects.elapsed(at).exclude(access_request__in=passed_over).order_by("closes_at")
-        grants = {grant.access_request_id: grant for grant in ended.only(*_NEEDED_OF_GRANT).claimed()[:limit]}
-        which: Any = AccessRequest.objects.filter(pk__in=[*grants])
-        # The state is no condition of the statement: with it, PostgreSQL would read all access requests that are open.
-        rows = {row.pk: row for row in which.only(*_NEEDED).claimed() if row.state == State.OPEN}
-        found = [rows[key] for key in grants if key in rows]
-        for row in found:
+        which: Any = AccessRequest.objects.filter(pk__in=keys).only(*_NEEDED)
+        rows = {row.pk: row for row in which.claimed(waits=waits) if self._is_ripe(row, at)}
+        found = [rows[key] for key in keys if key in rows]
+        return self._with_grants(at, found, waits=waits) if self.has_grant and found else found
+
+    def _with_grants(self, at: datetime, rows: list[AccessRequest], *, waits: bool) -> list[AccessRequest]:
+        which: Any = Grant.objects.filter(access_request__in=[row.pk for row in rows]).only(*_NEEDED_OF_GRANT)
+        claimed = which.claimed(waits=waits)
+        grants = {each.access_request_id: each for each in claimed if each.closed_at is None and each.closes_at <= at}
+        for row in rows:
             # As `row.grant = …` does, without Django's checks.
-            row._state.fields_cache["grant"] = grants[row.pk]
-        return found
+            row._state.fields_cache["grant"] = grants.get(row.pk)
+        return [row for row in rows if row.pk in grants]
+
+    def _is_ripe(self, row: AccessRequest, at: datetime) -> bool:
+        return row.state == State.OPEN if self.has_grant else row.state in PENDING and row.decide_by <= at
 
 
 @dataclass
@@ -88,25 +123,29 @@ class _Batch:
     """How many access requests were ended, and those of tenants whose log somebody else has locked."""
 
     done: int = 0
-    busy: dict[UUID, list[UUID]] = field(default_factory=dict)
+    busy: dict[UUID, list[Due]] = field(default_factory=dict)
 
 
-def swept(declared: Act, ripe: Ripe, *, actor: Actor, limit: int, passed_over: set[UUID] | None) -> int:
+def swept(
+    declared: Act, ripe: Ripe, *, actor: Actor, limit: int, passed_over: set[UUID] | None, plan: Plan | None
+) -> int:
     """End a batch in one transaction, and return how many access requests were ended.
 
     If that fails, try each half, until the row that fails is alone. Without this, one row that can't be ended would
     roll back its whole batch again every minute. Each access request that fails is added to `passed_over`, so that the
     caller's next batch leaves it out. If somebody holds the lock of a row or of a tenant's log, those access requests
-    wait for the next batch, or for the next sweep.
+    wait for the next batch, or for the next sweep. With `plan`, the next batch continues where this one ends.
     """
     passed_over = set() if passed_over is None else passed_over
-    at = clock.now()
-    if actor.is_system and not ripe.first(at=at):
+    sweep = _Sweep(declared, ripe, actor, limit, clock.now(), passed_over, Plan() if plan is None else plan)
+    is_new = not sweep.plan.waiting
+    if is_new:
+        sweep.fill()
+    if actor.is_system and not sweep.plan.waiting:
         # Nearly every sweep ends here, and needs no transaction.
         return 0
-    sweep = _Sweep(declared, ripe, actor, limit, at, passed_over)
     with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
-        return sweep.run()
+        return sweep.run(is_new=is_new)
 
 
 @dataclass(frozen=True)
@@ -117,38 +156,58 @@ class _Sweep:
     limit: int
     at: datetime
     passed_over: set[UUID]
+    plan: Plan
 
-    def run(self) -> int:
-        try:
-            batch = self._end()
-        except Exception as failure:
-            _require_store(failure)
-            logger.error("sweep.batch_failed", error=_kind(failure))
-            return self._apart(self._keys())
-        if batch.done:
-            # What was busy comes with the next batch.
-            return batch.done
-        return self._wait_for(batch.busy or self._held())
+    def fill(self) -> None:
+        """Plan the batches for what is due now."""
+        left: Any = self._left().values_list("tenant_id", "pk")[:PLANNED] if self.passed_over else None
+        self.plan.fill(self.ripe.due(at=self.at) if left is None else left)
 
-    def _end(self, keys: Collection[UUID] | None = None, *, waits: bool = False) -> _Batch:
-        """End a batch: those with these keys, or without keys those that have waited longest."""
+    def run(self, *, is_new: bool) -> int:
+        """End the next batch of the plan, or of a new plan if other sweeps have ended the rest of it."""
+        busy: dict[UUID, list[Due]] = {}
+        while True:
+            due = self.plan.take(self.limit, but=self.passed_over)
+            if not due and not is_new:
+                busy, is_new = {}, True
+                self.fill()
+                continue
+            try:
+                batch = self._end(due)
+            except Exception as failure:
+                _require_store(failure)
+                logger.error("sweep.batch_failed", error=_kind(failure))
+                return self._apart(due)
+            if batch.done:
+                # What was busy comes with the next plan.
+                return batch.done
+            busy |= batch.busy
+            if not self.plan.waiting and is_new:
+                return self._wait_for(busy or self._held())
+
+    def _end(self, due: list[Due], *, waits: bool = False) -> _Batch:
+        """End those of these access requests that are still due, and that nobody else has locked.
+
+        The logs are locked before the rows, unless it waits: nothing that is busy is waited for, so nobody who locks in
+        another order can wait for this in a circle. Rows of busy logs are then not locked at all.
+        """
         batch = _Batch()
         with act(self.declared, actor=self.actor) as current:
-            rows = self.ripe.claimed(self.at, limit=self.limit, keys=keys, passed_over=self.passed_over, waits=waits)
-            if not rows:
-                return batch
-            tenants = {row.tenant_id for row in rows}
+            rows = self.ripe.claimed(self.at, [pk for _tenant, pk in due], waits=True) if waits else []
+            tenants = {tenant_id for tenant_id, _pk in due}
             if waits:
                 recorder.lock(*tenants)
             heads, now = recorder.claim(tenants)
+            for each in due:
+                if each[0] not in heads:
+                    batch.busy.setdefault(each[0], []).append(each)
+            if not waits:
+                keys = [pk for tenant_id, pk in due if tenant_id in heads]
+                rows = self.ripe.claimed(self.at, keys, waits=False) if keys else []
             now = current.at = clock.now() if now is None else clock.brought(now)
             steps = []
             for row in rows:
-                head = heads.get(row.tenant_id)
-                if head is None:
-                    batch.busy.setdefault(row.tenant_id, []).append(row.pk)
-                    continue
-                grant = row.grant if self.ripe.has_grant else None
+                head, grant = heads[row.tenant_id], row.grant if self.ripe.has_grant else None
                 # If the clock was set back, the log's time does not go back.
                 at = now if head.last_at is None else max(now, head.last_at)
                 steps.append(begin(self.actor, row, grant, self.declared, at))
@@ -157,57 +216,54 @@ class _Sweep:
         batch.done = len(steps)
         return batch
 
-    def _held(self) -> dict[UUID, list[UUID]]:
+    def _held(self) -> dict[UUID, list[Due]]:
         """Return those access requests, of the ones that have waited longest, whose rows somebody else has locked.
 
         Without this, an engineer could keep a window from being closed: each attempt to open content locks its row.
         """
-        found: dict[UUID, list[UUID]] = {}
-        for tenant_id, pk in self._left().values_list("tenant_id", "pk")[:MOST_WAITS]:
-            found.setdefault(tenant_id, []).append(pk)
+        found: dict[UUID, list[Due]] = {}
+        for each in self._left().values_list("tenant_id", "pk")[:MOST_WAITS]:
+            found.setdefault(each[0], []).append(each)
         return found
-
-    def _keys(self) -> list[UUID]:
-        return list(self._left().values_list("pk", flat=True)[: self.limit])
 
     def _left(self) -> QuerySet[Any]:
         return self.ripe.rows(self.at).exclude(pk__in=self.passed_over)
 
-    def _apart(self, keys: list[UUID]) -> int:
+    def _apart(self, due: list[Due]) -> int:
         """End each half of these access requests by itself. Pass over a single one that fails."""
         return sum(
             done
-            for half in halves(keys)
+            for half in halves(due)
             for done in halved(half, lambda some: self._end(some).done, failed=self._given_up, is_final=_is_of_store)
         )
 
-    def _given_up(self, failure: Exception, keys: list[UUID]) -> int:
+    def _given_up(self, failure: Exception, due: list[Due]) -> int:
         _require_store(failure)
-        self._pass_over(keys, failure)
+        self._pass_over(due, failure)
         return 0
 
-    def _wait_for(self, busy: dict[UUID, list[UUID]]) -> int:
+    def _wait_for(self, busy: dict[UUID, list[Due]]) -> int:
         """Wait a short time for each of these logs, and for the rows, because there is nothing else to do.
 
         Without this, what is nearly always locked would never be free when a sweep looks.
         """
         done = 0
-        for number, (_tenant_id, keys) in enumerate(sorted(busy.items())):
+        for number, (_tenant_id, due) in enumerate(sorted(busy.items())):
             if number >= MOST_WAITS:
-                self.passed_over.update(keys)
+                self.passed_over.update(pk for _tenant, pk in due)
                 continue
             try:
-                done += self._end(keys, waits=True).done
+                done += self._end(due, waits=True).done
             except Exception as failure:
                 _require_store(failure)
                 if _is_held(failure):
-                    self._pass_over(keys, failure)
+                    self._pass_over(due, failure)
                 else:
-                    done += self._apart(keys)
+                    done += self._apart(due)
         return done
 
-    def _pass_over(self, keys: Iterable[UUID], failure: Exception) -> None:
-        for key in keys:
+    def _pass_over(self, due: Iterable[Due], failure: Exception) -> None:
+        for _tenant, key in due:
             self.passed_over.add(key)
             if _is_held(failure):
                 # Probably another sweep ends it now. It is no fault of the row.

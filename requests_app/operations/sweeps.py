@@ -22,7 +22,8 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.states import State
 from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations._batches import Ripe, swept
+from requests_app.operations._batches import PLANNED, Ripe, swept
+from requests_app.operations._batches import Plan as Plan
 from requests_app.operations._change import Move
 from requests_app.operations._ending import about, close_grant, tell_ended
 from requests_app.platform import bell
@@ -30,14 +31,17 @@ from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.queries import backups, guards
 
 
-def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Expire at most `limit` access requests that are past their deadline. Return how many were expired."""
-    return swept(EXPIRE, _OVERDUE, actor=actor, limit=limit, passed_over=passed_over)
+def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None, plan: Plan | None = None) -> int:
+    """Expire at most `limit` access requests that are past their deadline. Return how many were expired.
+
+    Pass the same plan to all calls of a sweep, so that each continues where the one before has ended.
+    """
+    return swept(EXPIRE, _OVERDUE, actor=actor, limit=limit, passed_over=passed_over, plan=plan)
 
 
-def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Close at most `limit` windows whose time is over. Return how many were closed."""
-    return swept(CLOSE, _ELAPSED, actor=actor, limit=limit, passed_over=passed_over)
+def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None, plan: Plan | None = None) -> int:
+    """Close at most `limit` windows whose time is over, as `expire_overdue` does. Return how many were closed."""
+    return swept(CLOSE, _ELAPSED, actor=actor, limit=limit, passed_over=passed_over, plan=plan)
 
 
 def _tell_all_ended(steps: list[Move]) -> None:
@@ -52,12 +56,20 @@ def _close_all(steps: list[Move]) -> None:
 
 _OVERDUE = Ripe(
     rows=lambda at: AccessRequest.objects.overdue(at).order_by("decide_by"),
-    first=CompiledQuery(lambda at: AccessRequest.objects.overdue(at).values_list("pk")[:1], at=DateTimeField()),
+    due=CompiledQuery(
+        lambda at: AccessRequest.objects.overdue(at).order_by("decide_by").values_list("tenant_id", "pk")[:PLANNED],
+        at=DateTimeField(),
+    ),
     end=_tell_all_ended,
 )
 _ELAPSED = Ripe(
     rows=lambda at: AccessRequest.objects.elapsed(at).order_by("grant__closes_at"),
-    first=CompiledQuery(lambda at: Grant.objects.elapsed(at).values_list("pk")[:1], at=DateTimeField()),
+    due=CompiledQuery(
+        lambda at: (
+            Grant.objects.elapsed(at).order_by("closes_at").values_list("tenant_id", "access_request_id")[:PLANNED]
+        ),
+        at=DateTimeField(),
+    ),
     end=_close_all,
     has_grant=True,
 )

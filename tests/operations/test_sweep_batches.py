@@ -131,6 +131,61 @@ def test_a_message_that_was_posted_before_stops_no_batch(cast: Cast, travel: Tra
     assert {events_of(row)[-1] for row in rows} == {"access_request.expired"}
 
 
+# --- What a sweep plans ------------------------------------------------------------------------------------------
+
+
+def test_a_plan_has_all_rows_of_a_tenant_beside_each_other_and_cuts_no_tenant_that_fits() -> None:
+    one, two, three = UUID(int=1), UUID(int=2), UUID(int=3)
+    plan = sweeps.Plan()
+    # The one that has waited longest comes first.
+    found = [(two, UUID(int=10)), (one, UUID(int=11)), (two, UUID(int=12)), (one, UUID(int=13)), (three, UUID(int=14))]
+    plan.fill(found)
+    assert plan.take(3, but=()) == [found[0], found[2]]
+    assert plan.take(3, but={UUID(int=13)}) == [found[1], found[4]]
+    assert plan.take(3, but=()) == []
+    plan.fill(found)
+    assert [len(plan.take(1, but=())) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+
+
+def test_batches_of_a_plan_take_the_logs_one_after_the_other_and_look_once(cast: Cast, travel: Traveller) -> None:
+    """With rows of all tenants in each batch, each one would lock and change the heads of all logs."""
+    travel.freeze()
+    rows, system, plan = _ripe(cast, travel, "expire", 3), cast.system("sweep"), sweeps.Plan()
+    # Each tenant has waited as long as the other one, in turns.
+    for number, row in enumerate([rows[0], rows[3], rows[1], rows[4], rows[2], rows[5]]):
+        AccessRequest.objects.filter(pk=row.pk).update(decide_by=row.decide_by.replace(year=2025, second=number))
+    ended: list[set[UUID]] = []
+    for _ in range(2):
+        before = _ended("expire")
+        sent = _statements(lambda: sweeps.expire_overdue(actor=system, limit=4, plan=plan))
+        ended.append(_ended("expire") - before)
+    assert ended == [{row.pk for row in rows[:3]}, {row.pk for row in rows[3:]}]
+    assert not [sql for sql in sent if "decide_by" in sql and "ORDER BY" in sql], "the plan is there already"
+    assert sweeps.expire_overdue(actor=system, limit=4, plan=plan) == 0
+
+
+@pytest.mark.parametrize("act", SWEEPS)
+def test_what_another_sweep_has_ended_meanwhile_is_left_out(cast: Cast, travel: Traveller, act: str) -> None:
+    travel.freeze()
+    rows, system, plan = _ripe(cast, travel, act), cast.system("sweep"), sweeps.Plan()
+    assert SWEEPS[act](actor=system, limit=1, plan=plan) == 1
+    assert SWEEPS[act](actor=system, limit=10) == 3
+    later = _later(cast, travel, act)
+    assert SWEEPS[act](actor=system, limit=10, plan=plan) == 1, "the plan is made again"
+    ending = "grant.closed" if act == "close" else "access_request.expired"
+    assert [events_of(row).count(ending) for row in (*rows, later)] == [1] * 5
+
+
+def _later(cast: Cast, travel: Traveller, act: str) -> AccessRequest:
+    """Return one more access request whose time is over."""
+    ticket = cast.ticket()
+    found = (
+        cast.opened(ticket=ticket, window_for=3600).access_request if act == "close" else cast.submitted(ticket=ticket)
+    )
+    travel.by(hours=40)
+    return found
+
+
 # --- How many statements a batch takes ---------------------------------------------------------------------------
 
 
@@ -187,7 +242,10 @@ def test_a_sweep_that_finds_nothing_takes_one_read_and_no_transaction(cast: Cast
 
 
 #: The index by which each statement finds its rows.
-_BY_INDEX = {"close": ["grant_unclosed"] * 2 + ["accessrequest_"], "expire": ["access_request_overdue"] * 2}
+_BY_INDEX = {
+    "close": ["grant_unclosed", "requests_app_accessrequest_", "requests_app_grant_"],
+    "expire": ["access_request_overdue", "requests_app_accessrequest_"],
+}
 
 
 @pytest.mark.dialect
