@@ -12,11 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection, connections, transaction
-from django.db.models import CharField, Field, IntegerField, JSONField, Model, TextField
+from django.db.models import BinaryField, CharField, Field, IntegerField, JSONField, Model, TextField
 
-#: From this number of rows on, each column is one array, or one value if all rows have the same. Fewer rows are one
-#: JSON text, because the driver needs long for each array, even if it is short. COPY would be even faster, but is not
-#: allowed for a role with row-level security.
+#: From this number of rows on, the driver makes the array of each column, and a column is one value if all rows
+#: have the same one. For fewer rows, the driver needs several times as long as `_array`. COPY would be even faster, but
+#: is not allowed for a role with row-level security.
 ARRAYS_FROM = 100
 SKIPPING = " ON CONFLICT DO NOTHING"
 
@@ -166,20 +166,23 @@ def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
     # Each use of `connection` costs as much as a value.
     here, is_sqlite, columns = connections[connection.alias], connection.vendor == "sqlite", []
     for field in fields:
-        usual, name, found = _usual(field, is_sqlite), field.attname, []
-        for row in rows:
-            value = getattr(row, name)
-            kind = type(value)
-            if isinstance(value, usual):
-                found.append(value)
-            elif kind is UUID:
-                found.append(value.hex if is_sqlite else value)
-            elif kind is datetime:
-                found.append(_as_sqlite_has_it(value) if is_sqlite else value)
-            else:
-                found.append(field.get_db_prep_save(value, here))
+        usual, found = _usual(field, is_sqlite), [*map(attrgetter(field.attname), rows)]
+        kinds = set(map(type, found))
+        if not kinds.issubset(usual):
+            found = [_value_of(value, field, usual, is_sqlite, here) for value in found]
         columns.append(found)
     return [*map(list, zip(*columns, strict=True))]
+
+
+def _value_of(value: Any, field: Any, usual: tuple[type, ...], is_sqlite: bool, here: Any) -> Any:
+    kind = type(value)
+    if isinstance(value, usual):
+        return value
+    if kind is UUID:
+        return value.hex if is_sqlite else value
+    if kind is datetime:
+        return _as_sqlite_has_it(value) if is_sqlite else value
+    return field.get_db_prep_save(value, here)
 
 
 @cache
@@ -209,15 +212,11 @@ def _source(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[
     """Return a SELECT of these columns of the rows, and its values."""
     model = type(rows[0])
     if len(rows) < ARRAYS_FROM:
-        table = model._meta.db_table
-        source = f"SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{table}, %s::json)"  # noqa: S608 - names of the model
-        return source, [_document(rows, columns)]
-    lists = [
-        [None if each is None else json.dumps(each) for each in values]
-        if isinstance(_by_column(model)[column], JSONField)
-        else list(values)
-        for column, values in zip(columns, zip(*map(attrgetter(*columns), rows), strict=True), strict=True)
-    ]
+        return _of_few(model, columns), [
+            values if isinstance(_by_column(model)[column], BinaryField) else _array(values)
+            for column, values in zip(columns, _lists(rows, columns), strict=True)
+        ]
+    lists = _lists(rows, columns)
     constant = _constant(model, columns, lists)
     selected, arrays, same, differing = [], [], [], []
     for column, values in zip(columns, lists, strict=True):
@@ -228,12 +227,73 @@ def _source(rows: Sequence[Model], columns: tuple[str, ...]) -> tuple[str, list[
             same.append(field.get_db_prep_save(getattr(rows[0], column), connection))
             continue
         selected.append(f"new.{column}::jsonb" if is_json else f"new.{column}")
-        arrays.append((column, "text" if is_json else type_of(field)))
+        arrays.append((column, _type_of_array(field)))
         differing.append(values)
     marks = ", ".join(f"%b::{kind}[]" for _column, kind in arrays)
     names = ", ".join(column for column, _kind in arrays)
     source = f"SELECT {', '.join(selected)} FROM unnest({marks}) AS new({names})"  # noqa: S608 - names of the model
     return source, [*same, *differing]
+
+
+def _lists(rows: Sequence[Model], columns: tuple[str, ...]) -> list[list[Any]]:
+    """Return the values of each column, with JSON as texts."""
+    fields = _by_column(type(rows[0]))
+    return [
+        [None if each is None else json.dumps(each) for each in values]
+        if isinstance(fields[column], JSONField)
+        else list(values)
+        for column, values in zip(columns, zip(*map(attrgetter(*columns), rows), strict=True), strict=True)
+    ]
+
+
+@cache
+def _of_few(model: type[Model], columns: tuple[str, ...]) -> str:
+    """Return a SELECT of these columns from one array for each of them. Bytes are sent as they are (`%b`)."""
+    fields = [_by_column(model)[column] for column in columns]
+    selected = ", ".join(f"new.{each.column}{'::jsonb' * isinstance(each, JSONField)}" for each in fields)
+    marks = ", ".join(
+        "%b::bytea[]" if isinstance(each, BinaryField) else f"%s::{_type_of_array(each)}[]" for each in fields
+    )
+    return f"SELECT {selected} FROM unnest({marks}) AS new({', '.join(columns)})"  # noqa: S608 - names of the model
+
+
+def _type_of_array(field: Field[Any, Any]) -> str:
+    return "text" if isinstance(field, JSONField) else type_of(field)
+
+
+def _array(values: Sequence[Any]) -> str:
+    """Return the text of an array. PostgreSQL converts each element to the type of the column."""
+    kinds = set(map(type, values))
+    text = _TEXTS.get(kinds.pop(), _element) if len(kinds) == 1 else _element
+    if text is _quoted:
+        inside = '","'.join(values)
+        if "\\" not in inside and inside.count('"') == 2 * len(values) - 2:
+            return f'{{"{inside}"}}'
+    return f"{{{','.join(map(text, values))}}}"
+
+
+def _element(value: Any) -> str:
+    text = _TEXTS.get(type(value))
+    if text is not None:
+        return text(value)
+    # A member of an enumeration.
+    return _quoted(str.__str__(value)) if isinstance(value, str) else int.__repr__(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+_TEXTS: dict[type, Callable[[Any], str]] = {
+    NoneType: lambda _: "NULL",
+    str: _quoted,
+    int: repr,
+    bool: repr,
+    float: repr,
+    UUID: lambda value: f"{value.int:032x}",
+    datetime: lru_cache(maxsize=256)(datetime.isoformat),
+}
 
 
 #: The columns that had one value in all rows of every statement so far, by the model and the columns of the statement.
@@ -264,27 +324,6 @@ def type_of(field: Field[Any, Any]) -> str:
     change the text, and then the column refuses it.
     """
     return str(field.db_type(connection)).partition("(")[0]
-
-
-def _document(rows: Sequence[Model], columns: tuple[str, ...]) -> str:
-    values = attrgetter(*columns)
-    return json.dumps(
-        [
-            {
-                column: text(value) if (text := _TEXTS.get(type(value))) is not None else value
-                for column, value in zip(columns, values(row), strict=True)
-            }
-            for row in rows
-        ]
-    )
-
-
-#: Writes values as PostgreSQL reads them from a text. It converts the text to the type of the column.
-_TEXTS: dict[type, Callable[[Any], str]] = {
-    UUID: lambda value: f"{value.int:032x}",
-    datetime: datetime.isoformat,
-    bytes: lambda value: f"\\x{value.hex()}",
-}
 
 
 def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:

@@ -262,7 +262,7 @@ def _write_together(
 _MOVE_ALL = f"""
     WITH head AS (
         UPDATE {_HEADS} AS old SET size = new.size, last_at = new.last_at, unsigned_since = new.unsigned_since
-        FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::uuid[])
+        FROM unnest(%b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::uuid[])
             AS new(size, last_at, unsigned_since, tenant_id)
         WHERE old.tenant_id = new.tenant_id
         RETURNING 1

@@ -42,7 +42,7 @@ _POSTGRESQL = Prepared("""
     SELECT secret_hash, token_id::text, token_kind, token_scopes, expires_at, revoked_at, stepped_up_at,
         account_id::text, account_kind, side, name, email, human_id::text, is_active, is_staff,
         client_id::text, tenant_id::text, client_scopes, decides_for_id::text, last_used_at, at
-    FROM requests_callers(%s)
+    FROM requests_callers(%b)
 """)
 #: It has the same columns, in the same order.
 _SQLITE = """

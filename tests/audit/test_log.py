@@ -219,6 +219,27 @@ def test_several_entries_and_the_heads_of_their_logs_are_one_statement(
     assert verify(two).is_good
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_the_driver_converts_no_value_of_a_few_entries() -> None:
+    """It needs several times as long for an array as it takes to make its text here."""
+    one, two = uuid4(), uuid4()
+    heads, _at = recorder.claim({one, two})
+    sent: list[Any] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        sent.extend(params)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        recorder.record_in([(an_entry(one), AT), (an_entry(two, text='",\\'), AT)], heads=heads)
+    moved, columns = sent[:4], sent[4:-1]
+    assert all(isinstance(values, list) for values in moved)
+    assert {type(values) for values in columns} == {str, list}
+    assert all(isinstance(value, bytes) for values in columns if isinstance(values, list) for value in values)
+    assert '{"","\\",\\\\"}' in columns
+
+
 @pytest.mark.dialect
 @pytest.mark.django_db
 def test_values_are_passed_to_the_driver_as_django_passes_them(cast: Cast) -> None:
