@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db.models import (
-    Aggregate,
+    BooleanField,
     Case,
     Count,
     Exists,
+    ExpressionWrapper,
+    Max,
     Prefetch,
     Q,
     QuerySet,
@@ -326,38 +330,113 @@ def looks(grant: Grant) -> Any:
 COUNTED = ("opened", "downloaded", "attachments", "listed")
 
 
-def counts() -> dict[str, Aggregate]:
-    """Return the aggregates that count what was accessed in one resource under one grant.
+@dataclass
+class Looks:
+    """What was accessed in one resource under one grant.
 
-    All such numbers on pages and in mails come from these aggregates. An item that was opened twice counts once, and a
-    name that was on four lists counts once.
+    An item that was opened twice counts once, and a name that was on four lists counts once. `failed` counts the items
+    that could not be read completely. See `seen_resources` for the other numbers.
     """
-    kinds = ContentAccess.Kind
-    reported = [kinds.REPORTED, kinds.REPORTED_OUTSIDE]
-    return {
-        "opened": Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
-        "downloaded": Count("item_id", filter=Q(kind=kinds.DOWNLOADED, part=""), distinct=True),
-        "attachments": Count(
-            Concat("item_id", Value("\n"), "part", output_field=TextField()),
-            filter=Q(kind=kinds.DOWNLOADED) & ~Q(part=""),
-            distinct=True,
-        ),
-        # If the names of a list were not stored, as in rows of the previous version, every name counts.
-        "listed": Sum(
-            Case(When(listed_ids=b"", then="count"), default="new_names"), filter=Q(kind=kinds.LISTED), default=0
-        ),
-        "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
-        # One row of a report can be many accesses.
-        "allowed": Sum(
-            Case(When(kind__in=reported, then="count"), default=1),
-            filter=Q(kind__in=[*ALLOWED, *reported]),
-            default=0,
-        ),
-        "reported": Sum("count", filter=Q(kind__in=reported), default=0),
-    }
+
+    grant_id: UUID
+    #: None if a gate allowed a path that names no resource.
+    resource_id: UUID | None
+    #: The kind of the resource.
+    kind: str | None
+    opened: int = 0
+    downloaded: int = 0
+    attachments: int = 0
+    listed: int = 0
+    lists: int = 0
+    allowed: int = 0
+    reported: int = 0
+    failed: int = 0
+    last_at: datetime | None = None
+
+    @property
+    def taken(self) -> int:
+        """How many items were opened or downloaded. An item counts twice if it was both opened and downloaded."""
+        return self.opened + self.downloaded + self.attachments
+
+    def add(self, group: _Group) -> None:
+        """Add the accesses of one kind."""
+        kinds = ContentAccess.Kind
+        self.last_at = max(filter(None, (self.last_at, group.last_at)))
+        if group.kind == kinds.OPENED:
+            self.opened += group.items
+        elif group.kind == kinds.DOWNLOADED and group.is_attachment:
+            self.attachments += group.items
+        elif group.kind == kinds.DOWNLOADED:
+            self.downloaded += group.items
+        elif group.kind == kinds.LISTED:
+            self.listed += group.names
+            self.lists += group.lines
+        elif group.kind in ALLOWED:
+            self.allowed += group.lines
+        elif group.kind in (kinds.REPORTED, kinds.REPORTED_OUTSIDE):
+            # One row of a report can be many accesses.
+            self.allowed += group.total
+            self.reported += group.total
+        elif group.kind in (kinds.FAILED, kinds.CUT):
+            self.failed += group.lines
 
 
-def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
+class _Group(NamedTuple):
+    """The accesses of one kind in one resource under one grant."""
+
+    grant_id: UUID
+    resource_id: UUID | None
+    resource__kind: str | None
+    kind: str
+    is_attachment: bool
+    #: How many different items there are, and how many rows.
+    items: int
+    lines: int
+    total: int
+    names: int
+    last_at: datetime
+
+
+def _grouped(grants: list[Any]) -> QuerySet[Any, Any]:
+    is_attachment = Q(kind=ContentAccess.Kind.DOWNLOADED) & ~Q(part="")
+    attachment = Concat("item_id", Value("\n"), "part", output_field=TextField())
+    item = Case(When(is_attachment, then=attachment), default="item_id", output_field=TextField())
+    # If the names of a list were not stored, as in rows of the previous version, every name counts.
+    names = Case(When(listed_ids=b"", then="count"), default="new_names")
+    return (
+        ContentAccess.objects.filter(grant__id__in=grants)
+        .order_by()
+        .annotate(is_attachment=ExpressionWrapper(is_attachment, output_field=BooleanField()))
+        # Grouped by resource, because two libraries may each have a document with the same name.
+        .values("grant_id", "resource_id", "resource__kind", "kind", "is_attachment")
+        .annotate(
+            items=Count(item, distinct=True),
+            lines=Count("pk"),
+            total=Sum("count"),
+            names=Sum(names),
+            last_at=Max("at"),
+        )
+        .values_list(*_Group._fields)
+    )
+
+
+#: A window can have thousands of accesses. They are counted by kind, so that the database sorts the items only once.
+_GROUPS = CompiledIn(_grouped, UUIDField())
+
+
+def looks_by_resource(grant_ids: Sequence[UUID]) -> list[Looks]:
+    """Return what was accessed under these grants, for each grant and resource.
+
+    All such numbers on pages and in mails come from here.
+    """
+    found: dict[tuple[UUID, UUID | None], Looks] = {}
+    for group in map(_Group._make, _GROUPS(grant_ids)):
+        key = group.grant_id, group.resource_id
+        found.setdefault(key, Looks(*key, group.resource__kind)).add(group)
+    return list(found.values())
+
+
+def seen_resources(grant_ids: list[UUID], looks: Iterable[Looks] | None = None) -> dict[UUID, dict[str, Any]]:
     """Return what was accessed under each grant, in the form that `sentences.summary` needs.
 
     Each value has these numbers. "opened": distinct items that were shown. "downloaded": distinct items that
@@ -367,29 +446,21 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
 
     "kinds" has the same numbers, except these two, for each kind of resource that was opened or listed, even if
     the list was empty. There, "resources" also counts the resources that were only listed.
+
+    Pass `looks` if the accesses under these grants are counted already.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
     found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0, "reported": 0} for pk in grant_ids}
-    rows = (
-        ContentAccess.objects.filter(grant__in=grant_ids)
-        .order_by()
-        # Grouped by resource, because two libraries may each have a document with the same name.
-        .values("grant_id", "resource_id", "resource__kind")
-        .annotate(**counts())
-    )
-    for row in rows:
-        seen = found[row["grant_id"]]
-        is_opened = bool(row["opened"] or row["downloaded"] or row["attachments"])
-        seen["resources"] += is_opened
-        seen["allowed"] += row["allowed"]
-        seen["reported"] += row["reported"]
-        kind = (
-            seen["kinds"].setdefault(row["resource__kind"], {**nothing}) if is_opened or row["lists"] else {**nothing}
-        )
+    for one in looks_by_resource(grant_ids) if looks is None else looks:
+        seen = found[one.grant_id]
+        seen["resources"] += bool(one.taken)
+        seen["allowed"] += one.allowed
+        seen["reported"] += one.reported
+        kind = seen["kinds"].setdefault(one.kind, {**nothing}) if one.taken or one.lists else {**nothing}
         kind["resources"] += 1
         for counted in (seen, kind):
             for name in COUNTED:
-                counted[name] += row[name]
+                counted[name] += getattr(one, name)
     return found
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
-from django.db.models import Count, Max, Q
 from django.utils.functional import cached_property
 
 from audit_app.models import AuditEntry
@@ -17,7 +17,8 @@ from requests_app.domain.acts.codes import GRANT_CODE_REUSED, GRANT_ENTERED
 from requests_app.domain.acts.grant_tokens import GRANT_TOKEN_ISSUED
 from requests_app.domain.acts.refusals import ACT_REFUSED
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
-from requests_app.queries import access, inbox
+from requests_app.queries import inbox
+from requests_app.queries.access import Looks
 from requests_app.queries.inbox import COUNTED
 
 A_YEAR = timedelta(days=365)
@@ -55,22 +56,9 @@ class ResourceActivity:
     """How much was accessed in one resource under a grant, and which items were accessed last."""
 
     resource: Resource
-    opened: int
-    downloaded: int
-    attachments: int
-    listed: int
-    lists: int
-    failed: int
-    allowed: int
-    reported: int
-    last_at: datetime
+    looks: Looks
     #: The newest items: reference, kind, and the downloaded part of a message.
     items: list[tuple[str, str, str]] = field(default_factory=list)
-
-    @property
-    def taken(self) -> int:
-        """How many items were opened or downloaded. An item counts twice if it was both opened and downloaded."""
-        return self.opened + self.downloaded + self.attachments
 
 
 @dataclass(frozen=True)
@@ -105,27 +93,17 @@ def decision_entry(row: AccessRequest, event: str) -> AuditEntry | None:
     return entries.order_by("-seq").first()
 
 
-def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivity]:
-    """Return what was accessed in each resource under a grant.
+def resource_activity(grant: Grant, found: Iterable[Looks], *, with_items: bool) -> list[ResourceActivity]:
+    """Return what was accessed in each resource under a grant. `found` has the numbers (`access.looks_by_resource`).
 
     `with_items` adds the names of the items. Use it only for people who may see these names.
     """
-    kinds = ContentAccess.Kind
-    looks = ContentAccess.objects.filter(grant=grant)
-    folded = (
-        looks.exclude(resource=None)
-        .order_by()
-        .values("resource")
-        .annotate(
-            failed=Count("pk", filter=Q(kind__in=(kinds.FAILED, kinds.CUT))),
-            last_at=Max("at"),
-            **access.counts(),
-        )
-    )
-    found = {line.pop("resource"): line for line in folded}
-    resources = Resource.objects.filter(pk__in=found)
-    by_pk = {resource.pk: ResourceActivity(resource=resource, **found[resource.pk]) for resource in resources}
+    numbers = {one.resource_id: one for one in found if one.resource_id is not None}
+    resources = Resource.objects.filter(pk__in=numbers)
+    by_pk = {resource.pk: ResourceActivity(resource, numbers[resource.pk]) for resource in resources}
     if with_items and by_pk:
+        kinds = ContentAccess.Kind
+        looks = ContentAccess.objects.filter(grant=grant)
         opened = looks.filter(kind__in=(kinds.OPENED, kinds.DOWNLOADED)).order_by("-at", "-pk")
         for resource_id, reference, kind, part in opened.values_list("resource_id", "item_ref", "kind", "part")[
             : ITEMS * len(by_pk)
@@ -133,7 +111,7 @@ def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivit
             item = (reference, kind, part if kind == kinds.DOWNLOADED else "")
             if item not in by_pk[resource_id].items and len(by_pk[resource_id].items) < ITEMS:
                 by_pk[resource_id].items.append(item)
-    return sorted(by_pk.values(), key=lambda activity: activity.last_at)
+    return sorted(by_pk.values(), key=lambda activity: (activity.looks.last_at, activity.resource.pk))
 
 
 def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:

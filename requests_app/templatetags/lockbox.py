@@ -13,7 +13,6 @@ from django.template.context import Context
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import get_template
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -68,7 +67,7 @@ def when_full(context: Context, at: datetime | None) -> str:
     """`{% when_full at %}`: "Tue 25 Nov, 14:05 CET (in 3 h 10 min)"."""
     if at is None:
         return ""
-    return format_html("{} ({})", when(context, at), relative(context, at))
+    return SafeString(f"{when(context, at)} ({relative(context, at)})")
 
 
 @register.filter

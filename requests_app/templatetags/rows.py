@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 from django.template.context import Context
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
@@ -15,12 +16,15 @@ from requests_app.templatetags.lockbox import (
     badge,
     deadline,
     duration,
+    icon,
     level_badge,
     person,
     practice_badge,
     relative,
+    visible,
     visible_line,
     when,
+    when_full,
 )
 from requests_app.templatetags.once import tokens
 from requests_app.words.skeletons import filled
@@ -201,6 +205,31 @@ def _live_item(context: Any, access: dict[str, Any]) -> SafeString:
         "resource": visible_line(getattr(resource, "name", "") or resource),
     }
     return filled("components/_live_item.html", values, has_item=item, has_resource=resource)
+
+
+@register.simple_tag(takes_context=True)
+def timeline_event(context: Context, event: dict[str, Any]) -> SafeString:
+    """`{% timeline_event event %}`: an event in the timeline of an access request."""
+    who, comment, details = event.get("person"), event.get("comment"), event.get("details")
+    values = {
+        "kind": event.get("kind") or "over",
+        "icon": icon(event.get("icon") or "circle"),
+        "person": person(context, who, event.get("role", ""), event.get("organisation", "")) if who else "",
+        "words": event["words"],
+        "at": when_full(context, event["at"]),
+        "receipt_url": event.get("receipt_url", ""),
+        "comment": visible(comment) if comment else "",
+        "details_summary": event.get("details_summary", ""),
+        "details": format_html_join("", "<li>{}</li>", ([visible_line(line)] for line in details or ())),
+    }
+    return filled(
+        "components/_timeline_event.html",
+        values,
+        has_person=who,
+        has_receipt=values["receipt_url"],
+        has_comment=comment,
+        has_details=details,
+    )
 
 
 def _of_ticket(ticket: Any, with_tenant: bool) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def test_a_path_without_a_resource_is_judged_with_the_window(cast: Cast, grant: 
     assert "resource" not in detail
     row = ContentAccess.objects.get()
     assert (row.resource, row.item_ref) == (None, "GET /assets/app.css")
-    assert review.resource_activity(grant, with_items=True) == []
+    assert review.resource_activity(grant, access.looks_by_resource([grant.pk]), with_items=True) == []
     page = signed_in(cast, "ada").get(reverse("web:live", args=[grant.access_request_id])).content.decode()
     assert "GET /assets/app.css" in page
     assert "live-resource" not in page

@@ -20,6 +20,7 @@ from lockbox_site import lighter, pseudolocale
 from requests_app import operations
 from requests_app.domain.states import State
 from requests_app.models import Membership
+from requests_app.queries import access
 from requests_app.templatetags import lockbox, translated
 from requests_app.words import skeletons
 from tests.cast import Cast
@@ -100,6 +101,35 @@ def test_a_role_that_is_taken_away_is_missing_on_the_next_page(cast: Cast) -> No
     assert "Waiting for you" not in client.get("/").content.decode()
     Membership.objects.filter(person=cast.ada).delete()
     assert row.reference not in client.get("/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "priya", "stella"])
+@pytest.mark.parametrize("page", ["", "live/", "receipt/"])
+def test_pages_of_a_closed_window_count_its_accesses_once(
+    cast: Cast, name: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = cast.opened()
+    look(cast, grant, "1.mail", "2.mail", "1.mail")
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    client, address = signed_in(cast, name), f"/access-requests/{grant.access_request_id}/{page}"
+    content = client.get(address).content.decode()
+    assert "2 messages" in content
+    monkeypatch.setattr(access, "_grouped", None)
+    sent = _sent(client, address)
+    assert len([sql for sql in sent if "COUNT(DISTINCT" in sql]) == 1, "\n".join(sent)
+
+
+@pytest.mark.django_db
+def test_the_events_of_a_timeline_are_filled_in_and_not_rendered(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant = cast.opened()
+    look(cast, grant, "1.mail")
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    client, address = signed_in(cast, "ada"), f"/access-requests/{grant.access_request_id}/"
+    before = client.get(address).content.decode()
+    assert before.count('class="timeline-event') >= 5
+    monkeypatch.setattr(skeletons, "Skeleton", None)
+    assert client.get(address).content.decode().count('class="timeline-event') == before.count('class="timeline-event')
 
 
 # --- Words ---------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_sqlite_reads_the_accesses_of_a_window_by_its_index(cast: Cast) -> None:
     with connection.execute_wrapper(note):
         list(access.looks(grant)[:5])
         review.live(grant)
-        review.resource_activity(grant, with_items=True)
+        review.resource_activity(grant, access.looks_by_resource([grant.pk]), with_items=True)
         access.seen_resources([grant.pk])
         home.latest_looks([grant.pk], lines=2)
         ContentAccess.objects.columns_of_list(grant, grant.access_request.scope.get().resource, ["1.mail"])

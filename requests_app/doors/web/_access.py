@@ -68,12 +68,18 @@ class Line:
         return sentences.enforcement(self.row.enforced_by, has_gate=self.row.has_gate)
 
 
-def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
-    """Return a line for each access request. The accesses in all closed windows are read with one query."""
+def lines(
+    rows: Iterable[AccessRequest], *, actor: Actor, at: datetime, seen: dict[UUID, dict[str, Any]] | None = None
+) -> list[Line]:
+    """Return a line for each access request. The accesses in all closed windows are read with one query.
+
+    Pass `seen` if they are read already.
+    """
     rows = list(rows)
-    grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
-    ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
-    seen = access.seen_resources(ended) if ended else {}
+    if seen is None:
+        grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
+        ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
+        seen = access.seen_resources(ended) if ended else {}
     return [_line(row, actor=actor, at=at, seen=seen) for row in rows]
 
 

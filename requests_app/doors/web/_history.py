@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -10,8 +11,8 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app import decision_signatures
 from requests_app import operations
@@ -177,16 +178,14 @@ def _organisation(row: AccessRequest, side: str) -> str:
 
 def _words(entry: Entry) -> str:
     """Return what a person did, or the event's title. For a refusal, return what was tried, and why it was refused."""
-    title = title_of(entry.row.event)
     if entry.row.event == ACT_REFUSED:
-        tried = ACTS.get(entry.detail.get("action", ""))
-        act = str(tried.title) if tried is not None and tried.title is not None else _("an act")
-        why = why_refused(entry.detail, at=entry.row.at)
-        return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act, "why": why}
+        tried = _tried(str(entry.detail.get("action", "")), get_language())
+        return tried % {"why": why_refused(entry.detail, at=entry.row.at)}
     if entry.detail.get("cause"):
-        by = entry.detail.get("by", "")
+        title, by = title_of(entry.row.event), entry.detail.get("by", "")
         return _("%(title)s, because of what %(name)s did") % {"title": title, "name": by} if by else title
-    title_words = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
+    did = _did(entry.row.event) if entry.row.actor_kind == "person" else None
+    title_words = str(did) if did else title_of(entry.row.event)
     signature = decision_signatures.of(entry.detail)
     if signature is None:
         return title_words
@@ -194,6 +193,14 @@ def _words(entry: Entry) -> str:
         is_signed=signature.is_signed, name=signature.name, is_device_bound=signature.is_device_bound
     )
     return f"{title_words}, {how}"
+
+
+@lru_cache(maxsize=512)
+def _tried(action: str, _language: str | None) -> str:
+    """Return the words for an act that was refused, with a place for the reason. A window can have many of them."""
+    tried = ACTS.get(action)
+    act = str(tried.title) if tried is not None and tried.title is not None else _("an act")
+    return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act.replace("%", "%%"), "why": "%(why)s"}
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:
@@ -204,14 +211,19 @@ def last_change(row: AccessRequest) -> list[dict[str, Any]]:
 
 def refusal_words(code: str) -> str:
     """Return the words for a refusal's code. Return an unknown code unchanged."""
-    if code in gate_rules.WORDS:
-        return str(gate_rules.WORDS[code])
+    language = get_language()
+    # A module with more kinds of errors may have been loaded since the words were collected.
+    return _refusals(language).get(code) or _refusals.__wrapped__(language).get(code, code)
+
+
+@lru_cache(maxsize=16)
+def _refusals(_language: str | None) -> dict[str, str]:
+    """Return the words for each code of a refusal. A word of the gate comes before one of an error."""
     kinds: list[type[errors.DomainError]] = [errors.DomainError]
     for kind in kinds:
-        if kind.code == code:
-            return str(kind.default)
         kinds.extend(kind.__subclasses__())
-    return code
+    words = {kind.code: kind.default for kind in reversed(kinds)} | gate_rules.WORDS
+    return {code: str(default) for code, default in words.items()}
 
 
 def _item_words(reference: str, kind: str, part: str) -> str:
@@ -249,20 +261,21 @@ _ENDED: dict[str, Any] = {
 
 
 def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str, Any]:
-    looks = {name: getattr(activity, name) for name in access.COUNTED} | {"resources": 1}
-    kinds = {activity.resource.kind: looks} if activity.taken or activity.lists else {}
+    looks = activity.looks
+    counted = {name: getattr(looks, name) for name in access.COUNTED} | {"resources": 1}
+    kinds = {activity.resource.kind: counted} if looks.taken or looks.lists else {}
     parts = []
-    if kinds or activity.allowed or not activity.failed:
-        seen = {"kinds": kinds, "allowed": activity.allowed, "reported": activity.reported}
+    if kinds or looks.allowed or not looks.failed:
+        seen = {"kinds": kinds, "allowed": looks.allowed, "reported": looks.reported}
         parts.append(sentences.summary(seen, enforced_by=row.enforced_by, has_gate=row.has_gate))
-    if activity.failed:
+    if looks.failed:
         parts.append(
             ngettext(
-                "%(n)d item could not be read completely", "%(n)d items could not be read completely", activity.failed
+                "%(n)d item could not be read completely", "%(n)d items could not be read completely", looks.failed
             )
-            % {"n": activity.failed}
+            % {"n": looks.failed}
         )
-    more = activity.taken - len(activity.items)
+    more = looks.taken - len(activity.items)
     shown = [_item_words(*item) for item in activity.items[:ITEMS]]
     if shown and more > 0:
         shown = [
@@ -270,7 +283,7 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
             ngettext("and %(n)d more, which the log lists", "and %(n)d more, which the log lists", more) % {"n": more},
         ]
     return {
-        "at": activity.last_at,
+        "at": looks.last_at,
         "kind": "open",
         "icon": "eye",
         "person": row.requested_by,

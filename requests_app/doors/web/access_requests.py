@@ -164,7 +164,10 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = access.access_request(pk, actor=actor)
     context = facts(row, actor=actor, at=at)
     grant, with_items = context["grant"], context["sees_looks"]
-    activities = review.resource_activity(grant, with_items=with_items) if grant else []
+    activities = []
+    if grant is not None:
+        looks = context["accessed"] or access.looks_by_resource([grant.pk])
+        activities = review.resource_activity(grant, looks, with_items=with_items)
     before = review.earlier(row, actor=actor)
     if context["may_decide"]:
         context["approval_words"] = approval_words(request, tenant_id=row.tenant_id, at=at)
@@ -188,7 +191,9 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
     actions = {edge.act.name: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
     decisions = {decision.stage: decision for decision in row.decisions.all()}
     deciding = [edge for edge in actions.values() if edge.moves.is_decision]
-    seen = access.seen_resources([grant.pk])[grant.pk] if grant and state == State.CLOSED else None
+    is_closed = grant is not None and state == State.CLOSED
+    accessed = access.looks_by_resource([grant.pk]) if grant is not None and is_closed else []
+    seen = access.seen_resources([grant.pk], accessed) if grant is not None and is_closed else {}
     return {
         "now": at,
         "row": row,
@@ -213,7 +218,9 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "customer_decision": decisions.get(Decision.Stage.CUSTOMER),
         "turn": whose_turn(row, state),
         "next_in_trial": next_in_trial(row.ticket, actor=actor, at=at) if row.ticket else "",
-        "outcome": outcome(row, state, seen),
+        "accessed": accessed,
+        "seen": seen,
+        "outcome": outcome(row, state, seen.get(grant.pk) if grant else None),
         "how_closed": how_closed(grant) if grant and state == State.CLOSED else "",
         "sees_looks": policy.sees_looks(actor, row),
         "may_take_evidence": takes_evidence(actor, row.tenant_id),
@@ -279,7 +286,8 @@ def live(request: HttpRequest, pk: UUID) -> HttpResponse:
         again = partial(_live_again, request, pk)
         return held(request, first, again, every=every, tenant_id=row.tenant_id, grant_id=grant.pk)
     row = access.access_request(pk, actor=actor)
-    context = {**facts(row, actor=actor, at=at), "window": _window(row, actor=actor, at=at)}
+    context = facts(row, actor=actor, at=at)
+    context["window"] = _window(row, actor=actor, at=at, seen=context["seen"])
     return render(request, "access_requests/live.html", context)
 
 
@@ -291,10 +299,12 @@ def _live_again(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _fragment(request, row, at=clock.now())
 
 
-def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
+def _window(
+    row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, dict[str, Any]] | None = None
+) -> Window:
     grant = grant_of(row)
     polls = review.LIVE if row.state_at(at) == State.OPEN else 0
-    [line] = lines([row], actor=actor, at=at)
+    [line] = lines([row], actor=actor, at=at, seen=seen)
     with_tenant = actor.side is Side.PROVIDER
     looks, since = review.live(grant) if grant else [], guards.silence_of(row, at) if polls else None
     return window(line, looks, polls=polls, with_tenant=with_tenant, silence=since)
