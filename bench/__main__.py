@@ -144,6 +144,7 @@ def _in_world(arguments: argparse.Namespace, world: World) -> int:
         # Otherwise each copy would have to be migrated.
         kept.enter(world, place)
         _set_up()
+        _complete(world, known)
         return 0
     if arguments.prepare:
         kept.begin(world, place)
@@ -199,6 +200,12 @@ def _made(world: World, bar: Progress) -> dict[str, Any]:
     from bench import parts
 
     return parts.make(world, Path(os.environ["DATA_DIR"]), bar)
+
+
+def _complete(world: World, known: dict[str, Any]) -> None:
+    from bench import parts
+
+    parts.complete(world, Path(os.environ["DATA_DIR"]), known)
 
 
 def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict[str, Any]) -> None:

@@ -259,6 +259,14 @@ def make(world: World, home: Path, bar: Any) -> dict[str, Any]:
     return {}
 
 
+def complete(world: World, home: Path, facts: Mapping[str, Any]) -> None:
+    """Make what a world lacks that an earlier version has made."""
+    from bench import page_world
+
+    if world.kind == "customer":
+        page_world.index(here(world, home, facts, Namespace(), None).cast)
+
+
 def here(world: World, home: Path, facts: Mapping[str, Any], arguments: Namespace, bar: Any) -> Here:
     """Return what a part in this world gets."""
     from bench import grants
