@@ -24,6 +24,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 from lockbox_site import health, logs, views
 from lockbox_site.monitoring import metrics
+from lockbox_site.serving import request_log
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError
 from requests_app.doors.web import keeping, signed_out
@@ -39,7 +40,9 @@ STARTED_AT, SEEN_AT = "session_started_at", "session_seen_at"
 # The time is not written for every request, because each page view would then be a write.
 SEEN_GRAIN = dt.timedelta(seconds=30)
 
-log = structlog.get_logger("django_structlog.middlewares.request")
+log, _requests = structlog.get_logger(request_log.NAME), logging.getLogger(request_log.NAME)
+#: The levels of the library for statuses that begin with 4 and 5. All others are INFO.
+_LEVELS = {4: logging.WARNING, 5: logging.ERROR}
 security_log = structlog.get_logger("security")
 
 
@@ -116,10 +119,6 @@ class RequestLogMiddleware(RequestMiddleware):
     def format_request(request: HttpRequest) -> str:
         return f"{request.method} {request.path}"
 
-    @classmethod
-    def bind_ip(cls, request: HttpRequest) -> None:
-        structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
-
     @staticmethod
     def bind_user_id(request: HttpRequest) -> None:
         # Only a person whom the page itself has read. A query here would cost two queries per request, and would make
@@ -142,13 +141,23 @@ class RequestLogMiddleware(RequestMiddleware):
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         """Log the request. If the response is not ready yet (`Waiting`), log the request when the status is known."""
         if not isinstance(response, Waiting):
-            super().handle_response(request, response)
+            is_plain = not hasattr(request, "_raised_exception") and not isinstance(response, StreamingHttpResponse)
+            if is_plain:
+                self._log_end_of(request, response)
+            else:
+                super().handle_response(request, response)
             return
         self.bind_user_id(request)
         context = structlog.contextvars.get_contextvars()
         structlog.contextvars.clear_contextvars()
         response.around = partial(structlog.contextvars.bound_contextvars, **context)
         response.tell_end(partial(self._log_end, self.format_request(request)))
+
+    def _log_end_of(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Log the request as the library does, which also reads its settings and sends a signal that nobody gets."""
+        self.bind_user_id(request)
+        self._log_end(self.format_request(request), response.status_code)
+        structlog.contextvars.clear_contextvars()
 
     def _log_end(self, request: str, status: int | None) -> None:
         if status is None:
@@ -159,11 +168,15 @@ class RequestLogMiddleware(RequestMiddleware):
     def _log_level_for_status_code(self, status_code: int) -> int:
         if status_code == 503 and outcome.current().is_put_off:
             return logging.WARNING
-        return super()._log_level_for_status_code(status_code)
+        return _LEVELS.get(status_code // 100, logging.INFO)
 
     def prepare(self, request: HttpRequest) -> None:
-        self.bind_ip(request)
-        super().prepare(request)
+        """Begin the context of the request's events."""
+        meta = request.META
+        structlog.contextvars.bind_contextvars(ip=meta.get("REMOTE_ADDR", ""), request_id=meta["HTTP_X_REQUEST_ID"])
+        if _requests.isEnabledFor(logging.DEBUG):
+            user_agent = meta.get("HTTP_USER_AGENT")
+            log.debug("request_started", request=self.format_request(request), user_agent=user_agent)
 
 
 class ProbeMiddleware:

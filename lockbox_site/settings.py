@@ -456,8 +456,6 @@ BACKUP_MAX_AGE_SECONDS = seconds("BACKUP_MAX_AGE_SECONDS", default=26 * 3600)
 
 LOG_LEVEL = choice("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", allowed=("json", "console"))
-DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
 _IS_TRIAL = is_trial(base_url=BASE_URL, email_backend=EMAIL_BACKEND, is_production=PRODUCTION)
 LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT, is_trial=_IS_TRIAL)

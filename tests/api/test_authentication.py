@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.views import APIView
 
 from audit_app.models import AuditEntry
 from requests_app import operations
@@ -18,6 +20,7 @@ from requests_app.domain.acts import SCOPES
 from requests_app.domain.api_secrets import Kind
 from requests_app.domain.errors import InsufficientScope, NotFound
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.doors.api.base import ApiView
 from requests_app.models import AccessRequest, Client, Token
 from requests_app.models.people import actor_of_token
 from tests.caller import Caller, access_token, client_of
@@ -235,3 +238,24 @@ def test_machines_manage_neither_people_nor_machines() -> None:
     for scopes in (OF_CLIENTS, OF_PROVIDER_CLIENTS):
         assert not scopes & {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE}
     assert Scope.DECISIONS_WRITE not in OF_PROVIDER_CLIENTS
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json"])
+def test_the_usual_headers_need_no_negotiation(
+    calling: Calling, monkeypatch: pytest.MonkeyPatch, accept: str | None
+) -> None:
+    """The answer is of the kind that the framework would choose."""
+    caller = calling("ada", Scope.REQUESTS_READ)
+    sent = {} if accept is None else {"Accept": accept}
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiView, "perform_content_negotiation", APIView.perform_content_negotiation)
+        by_framework = caller("get", "me", **sent)
+    monkeypatch.setattr(DefaultContentNegotiation, "select_renderer", None)
+    found = caller("get", "me", **sent)
+    assert (found.status_code, found["Content-Type"]) == (200, by_framework["Content-Type"])
+    assert found.content == by_framework.content
+
+
+def test_a_header_with_parameters_is_negotiated(calling: Calling) -> None:
+    found = calling("ada", Scope.REQUESTS_READ).get("me", Accept="application/json; indent=2")
+    assert found.content.startswith(b'{\n  "id"')

@@ -73,9 +73,7 @@ def test_a_text_from_outside_can_not_pose_as_another_event() -> None:
 @pytest.mark.django_db
 def test_a_request_is_logged_without_its_query(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, object]] = []
-    monkeypatch.setattr(
-        "django_structlog.middlewares.request.logger.log", lambda level, event, **more: seen.append(more)
-    )
+    monkeypatch.setattr("lockbox_site.middleware.log.log", lambda level, event, **more: seen.append(more))
     client.get("/no-such-page?token=hunter2", headers={"Cookie": "x=hunter2"})
     assert any(more.get("request") == "GET /no-such-page" for more in seen)
     assert "hunter2" not in repr(seen)

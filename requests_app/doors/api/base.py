@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import resolve, reverse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -32,6 +33,9 @@ from requests_app.models.row_security import only_tenants
 from requests_app.platform.secret_answers import is_secret
 from requests_app.queries import callers
 from requests_app.queries.merging import FirstPage, Parts, few, in_order, merged
+
+#: The header of a caller who accepts every kind of answer.
+_ANY = "*/*"
 
 
 class TooOften(exceptions.Throttled):
@@ -122,6 +126,14 @@ class ApiView(APIView):
             if self._method(request) not in self.acts:
                 callers.require_answered_for(self.actor, scope)
         require_known(request.query_params, self.known_parameters())
+
+    def perform_content_negotiation(self, request: Any, force: bool = False) -> Any:
+        """Return what the framework returns, but do not take apart the usual headers of programs."""
+        first = self.renderer_classes[0]
+        is_usual = self.content_negotiation_class is DefaultContentNegotiation
+        if is_usual and request.META.get("HTTP_ACCEPT", _ANY) in (_ANY, first.media_type):
+            return first(), first.media_type
+        return super().perform_content_negotiation(request, force)
 
     @classmethod
     def scope_of(cls, method: str) -> Scope | None:
