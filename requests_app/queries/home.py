@@ -6,6 +6,8 @@ statement. Then `rows_of` reads the rows of all these parts together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -16,11 +18,22 @@ from django.db.models import DateTimeField, OuterRef, Q, QuerySet, Subquery, UUI
 
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
-from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
+from requests_app.models import (
+    AccessRequest,
+    ContentAccess,
+    Grant,
+    Invitation,
+    Membership,
+    Person,
+    Restoration,
+    RestoredTenant,
+    Tenant,
+    Ticket,
+)
 from requests_app.models.access import GrantQuerySet
 from requests_app.models.scoping import CompiledScope, CompiledVisible, without_index
-from requests_app.platform.database.compiled import CompiledIn, CompiledQuery
-from requests_app.queries import inbox
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, are_any
+from requests_app.queries import inbox, invitations, restored
 from requests_app.queries.walks import Walk, walk_where, walked
 
 #: The columns of a line about a ticket.
@@ -214,6 +227,26 @@ def _customers(limit: int) -> CompiledVisible:
         return rows.select_related("tenant", "service").only(*_TICKET).order_by("-changed_at", "pk")[:limit]
 
     return CompiledVisible(Ticket.objects.all, make, person=UUIDField())
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the page says to few people, and seldom."""
+
+    #: Accepted invitations of this person that somebody must still confirm.
+    joining: Sequence[Invitation] = ()
+    #: The person's tenants that must still confirm what was restored.
+    restored: Sequence[RestoredTenant] = ()
+    #: The restoration that staff must still confirm.
+    staff_wait: Restoration | None = None
+
+
+def notes(actor: Actor) -> Notes:
+    """Return these notes. One statement says that there is nothing, as for most people."""
+    if not are_any([(invitations.TO_NOTE, {"person": actor.person}), *((query, {}) for query in restored.UNCONFIRMED)]):
+        return Notes()
+    tenants = list(actor.tenant_ids)
+    return Notes(invitations.to_note(actor), restored.waiting_tenants(tenants), restored.open_at_provider())
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:

@@ -126,7 +126,7 @@ def to_note(actor: Actor) -> list[Invitation]:
     Somebody copied the link, and the person has not confirmed knowing it. Or the role still waits for a second person.
     """
     # Hardly anybody has one.
-    noted = [pk for (pk,) in _TO_NOTE(person=actor.person)]
+    noted = [pk for (pk,) in TO_NOTE(person=actor.person)]
     if not noted:
         return []
     rows = Invitation.objects.visible_to(actor).filter(pk__in=noted)
@@ -139,7 +139,8 @@ def _to_note(person: Any) -> QuerySet[Any, Any]:
     return rows.values_list("pk")
 
 
-_TO_NOTE = CompiledQuery(_to_note, person=UUIDField())
+#: The accepted invitations that `to_note` returns.
+TO_NOTE = CompiledQuery(_to_note, person=UUIDField())
 
 
 def invited_to(row: Invitation) -> list[Invitation]:

@@ -78,6 +78,13 @@ def open_at_provider() -> Restoration | None:
 _OPEN = CompiledQuery(lambda: Restoration.objects.filter(confirmed_at=None).order_by("-restored_at")[:1])
 
 
+#: What somebody must still confirm: staff, and the people of any tenant.
+UNCONFIRMED = (
+    CompiledQuery(lambda: Restoration.objects.filter(confirmed_at=None).order_by().values_list("pk")),
+    CompiledQuery(lambda: RestoredTenant.objects.filter(confirmed_at=None).order_by().values_list("pk")),
+)
+
+
 def newest() -> Restoration | None:
     return Restoration.objects.order_by("-restored_at").first()
 

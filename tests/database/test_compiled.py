@@ -39,7 +39,7 @@ from requests_app.models import (
 from requests_app.models.people import actor_of, find_token, reread
 from requests_app.models.scoping import CompiledFind, CompiledVisible
 from requests_app.platform.database import compiled
-from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, together
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, are_any, together
 from requests_app.queries import access
 from tests.caller import token_of
 from tests.cast import Cast
@@ -488,3 +488,13 @@ def test_a_query_and_others_of_one_row_are_one_statement(cast: Cast, django_asse
         if tenant is not None:
             assert (tenant.plan.name, tenant.twice) == (plan.name, cast.contoso.name)
     assert people.with_others({"side": "customer"}) == (people(side="customer"), [])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("names", "found"), [(("a", "b"), True), (("b", "a"), True), (("b", "c"), False)])
+def test_one_statement_says_whether_any_query_finds_a_row(names: tuple[str, str], found: bool) -> None:
+    Group.objects.create(name="a")
+    query = CompiledQuery(lambda name: Group.objects.filter(name=name), name=CharField())
+    with CaptureQueriesContext(connection) as sent:
+        assert are_any([(query, {"name": name}) for name in names]) is found
+    assert len(sent) == 1

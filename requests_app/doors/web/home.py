@@ -24,7 +24,7 @@ from requests_app.doors.web.context import counted, instant, tenants_of, waiting
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.tenant import announcements
 from requests_app.models import Tenant
-from requests_app.queries import asking, guards, inbox, invitations, menu, receivers, restored, second_person
+from requests_app.queries import asking, guards, inbox, menu, receivers, second_person
 from requests_app.queries import home as queries
 from requests_app.queries.guide import Guide
 from requests_app.queries.guide_of_provider import provider_guide
@@ -44,7 +44,8 @@ def home(request: HttpRequest) -> HttpResponse:
     rows = [row for part in queries.rows_of(parts).values() for row in part]
     by_pk = {line.row.pk: line for line in lines({row.pk: row for row in rows}.values(), actor=actor, at=at)}
     shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
-    context = {"now": at, "joining": invitations.to_note(actor), **_everybody(actor, shown, waiting_count(request), at)}
+    notes = queries.notes(actor)
+    context = {"now": at, **vars(notes), **_everybody(actor, shown, waiting_count(request), at)}
     if actor.side is Side.CUSTOMER:
         context |= _customer(actor, shown, tenants_of(request), at)
     elif Role.ENGINEER in actor.roles:
@@ -53,7 +54,6 @@ def home(request: HttpRequest) -> HttpResponse:
         context["unconfirmed"] = second_person.count_unconfirmed(at)
         context["through_groups"] = second_person.count_through_groups()
     context["guides"] = _guides(actor, at)
-    context |= {"restored": restored.waiting_tenants(list(actor.tenant_ids)), "staff_wait": restored.open_at_provider()}
     context["heading"] = _heading(actor, context)
     return render(request, "home/home.html", context)
 

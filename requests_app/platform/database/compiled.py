@@ -153,6 +153,17 @@ def counts(asked: Sequence[Asked], *, most: int) -> list[int]:
     return [sizes[n] for n in range(len(asked))]
 
 
+def are_any(asked: Sequence[Asked]) -> bool:
+    """Return whether one of these queries finds a row. One statement asks them all. Its text must be one of a few."""
+    queries = [(query.ready(values), values) for query, values in asked]
+    connection = connections[queries[0][0].using]
+    made = [query.statement(values, connection) for query, values in queries]
+    text = "SELECT " + " OR ".join(f"EXISTS ({sql})" for sql, _params in made)
+    with connection.cursor() as cursor:
+        cursor.execute(prepared(text), [value for _sql, params in made for value in params])
+        return bool(cursor.fetchone()[0])
+
+
 def _together(asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
     rows = _read("one.* FROM ({}) one", asked)
     query = asked[0][0].ready(asked[0][1])
