@@ -28,6 +28,8 @@ from audit_app.tree import Frontier
 MANY = 50_000
 #: How many batches are read before the answer to the first of them is needed.
 _READ_AHEAD = 3
+#: For how many entries the signed roots are read together.
+_HEADS_OF = 20_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ class Verification:
     has_ended: bool = False
     _ahead: _Ahead | None = field(default=None, repr=False, compare=False)
     _is_alone: bool = field(default=False, repr=False, compare=False)
+    #: The roots that were signed up to this number, which were read together.
+    _signed: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _signed_to: int = field(default=-1, repr=False, compare=False)
 
     @classmethod
     def begin(cls, tenant_id: UUID) -> Self:
@@ -203,6 +208,17 @@ class Verification:
         return True
 
     def _heads(self, start: int, end: int) -> dict[int, bytes]:
+        """Return the signed roots of the trees that end after `start`, and at `end` at the latest.
+
+        Those of many batches are read together. A checkpoint that is written meanwhile is checked the next time.
+        """
+        if end > self._signed_to:
+            self._signed_to = max(end, min(self.size, start + _HEADS_OF))
+            self._signed = self._read_heads(start, self._signed_to)
+        first, last = start - self.first_seq, end - self.first_seq
+        return {size: root for size, root in self._signed.items() if first < size <= last}
+
+    def _read_heads(self, start: int, end: int) -> dict[int, bytes]:
         rows = Checkpoint.objects.filter(
             tenant_id=self.tenant_id,
             shard=self.shard,

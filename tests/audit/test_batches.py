@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from audit_app import batches, canonical, checkpoints, entry_checks, evidence, recorder, tree, verify
 from audit_app.bundle_selection import EvidenceScope
 from audit_app.entries import flaws_of
-from audit_app.models import AuditEntry
+from audit_app.models import AuditEntry, Checkpoint
 from audit_app.tree import Frontier
 from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
 
@@ -393,3 +393,34 @@ def test_what_is_remembered_is_bounded(clean_forms: None, monkeypatch: pytest.Mo
     assert [len(each) for each in entry_checks._forms.values()] == [4, 2]
     assert _is_expected(json.dumps({"n": "x" * 3000}, separators=(",", ":")), "d")
     assert "d" not in entry_checks._forms
+
+
+@pytest.mark.parametrize("heads_of", [4, 9, 1000])
+@pytest.mark.parametrize("bad", [None, 2, 5, 6, 8, 17, 20])
+def test_signed_roots_are_read_for_many_batches_and_each_is_compared(
+    monkeypatch: pytest.MonkeyPatch, bad: int | None, heads_of: int
+) -> None:
+    monkeypatch.setattr(verify, "_HEADS_OF", heads_of)
+    sizes = [2, 5, 6, 8, 17, 20]
+    for before, size in zip([0, *sizes], sizes, strict=False):
+        append(size - before)
+        checkpoints.sign(TENANT, at=AT)
+    if bad is not None:
+        table = Checkpoint._meta.db_table
+        meddle(f"UPDATE {table} SET root = %s WHERE tenant_id = %s AND size = %s", bytes(32), uuid_sql(TENANT), bad)
+    found, read = verify.Verification.begin(TENANT), 0
+
+    def wrapper(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal read
+        read += '"root"' in sql.partition("FROM")[0] and '"note"' not in sql
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        while not found.has_ended:
+            found.advance(3)
+    if bad is None:
+        assert found.flaw is None
+        assert read == {4: 7, 9: 3, 1000: 1}[heads_of]
+    else:
+        assert found.flaw is not None
+        assert found.flaw.seq == bad - 1
