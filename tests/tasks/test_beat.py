@@ -121,7 +121,8 @@ def test_a_full_minute_at_rest_writes_all_idle_tasks_at_once(travel: Traveller) 
     with CaptureQueriesContext(connection) as ticked:
         in_turn = schedules.enqueue_due(clock.now(), idle)
     kinds = [query["sql"].split()[0] for query in ticked.captured_queries]
-    assert len(in_turn) < len(idle) - 3
+    together = [each.name for each in schedules.PERIODIC if each.func in idle and each.name not in in_turn]
+    assert len(together) > 3, "whatever the minute is, few of them have their turn"
     assert kinds.count("UPDATE") == 1 + len(in_turn), "one for all idle tasks, and not one for each"
 
 

@@ -144,7 +144,8 @@ def test_an_engineer_works_behind_an_open_window_until_it_is_revoked(site: Site,
     in_time(time.monotonic() - began < 1.0)
     page, begun = ("access", "view", "GET /pages/{page}", ""), ("access", "view", "POST /impersonate/{workspace}", "")
     *accesses, refused = reported("refused")
-    assert refused == ("refused", "view", "POST /impersonate/{workspace}", "window_closed")
+    # A page begins with the first of these calls, so either can be the first one after the revocation.
+    assert refused in {("refused", *each[1:3], "window_closed") for each in (begun, page)}
     assert len(accesses) >= 4
     assert set(accesses) == {page, begun}
 
