@@ -181,7 +181,8 @@ class _Sweep:
             if batch.done:
                 # What was busy comes with the next plan.
                 return batch.done
-            busy |= batch.busy
+            # Of one tenant, those that have waited longest came first.
+            busy = batch.busy | busy
             if not self.plan.waiting and is_new:
                 return self._wait_for(busy or self._held())
 

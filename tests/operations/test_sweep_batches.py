@@ -449,6 +449,22 @@ def test_a_busy_log_costs_others_no_wait_and_its_rows_come_next(cast: Cast, trav
     )
 
 
+@pytest.mark.parametrize("act", SWEEPS)
+def test_of_a_busy_log_those_are_waited_for_that_have_waited_longest(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """A plan can have more rows of one tenant than a batch."""
+    travel.freeze()
+    rows, system, plan = _ripe(cast, travel, act, 3), cast.system("sweep"), sweeps.Plan()
+    assert SWEEPS[act](actor=system, limit=10, passed_over={row.pk for row in rows[:3]}) == 3
+    claim, busy = recorder.claim, iter([True, True])
+    # Somebody has the log until both batches of the plan have asked for it.
+    monkeypatch.setattr(recorder, "claim", lambda tenants: ({}, None) if next(busy, False) else claim(tenants))
+    assert SWEEPS[act](actor=system, limit=2, plan=plan) == 2
+    assert _ended(act) == {row.pk for row in (*rows[:2], *rows[3:])}
+    assert SWEEPS[act](actor=system, limit=2, plan=plan) == 1
+
+
 def _ended(act: str) -> set[Any]:
     state = State.CLOSED if act == "close" else State.EXPIRED
     return set(AccessRequest.objects.filter(state=state).values_list("pk", flat=True))
