@@ -279,6 +279,21 @@ def test_a_web_server_copies_in_a_thread(
     assert file.stat().st_size > copying.EACH * 3_000
 
 
+def test_a_web_server_that_cannot_start_the_thread_does_not_fail_a_commit(
+    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the answer would say that nothing was changed."""
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(copying._Process, "lane", None)
+    copying.in_thread()
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    _write(wrapper, copying.EACH)
+    assert wrapper.connection.execute("SELECT count(*) FROM page").fetchone() == (copying.EACH,)
+
+
 def _room(wrapper: DatabaseWrapper) -> int:
     wrapper.ensure_connection()
     return int(wrapper.connection.execute("PRAGMA cache_size").fetchone()[0])

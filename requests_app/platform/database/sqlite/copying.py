@@ -64,8 +64,9 @@ def changed(rows: int, wrapper: Any) -> None:
     if _Process.lane is None:
         copy(wrapper)
         return
-    # Otherwise, a round waits already.
-    with suppress(LaneFull):
+    # Either a round waits already, or the process can't start one more thread. The commit must not fail, because the
+    # rows are committed.
+    with suppress(LaneFull, RuntimeError):
         _Process.lane.submit(_Round())
 
 
