@@ -77,6 +77,8 @@ def record(
         raise NotInTransaction("record() was called outside a transaction")
     for listener in _listeners:
         listener()
+    if not entries:
+        return []
     if len(entries) == 1 and locked_head is None and beside is None and connection.vendor == "postgresql":
         return [_append(entries[0], at)]
     tenants = {entry.tenant_id for entry in entries}
