@@ -42,8 +42,8 @@ from requests_app.work.webhooks import dispatch
 
 #: Between two full minutes, only what has begun within this time is looked for.
 A_MINUTE = timedelta(minutes=1)
-#: The queries that find something if a task has something to do.
-Looks = Callable[[datetime], list[Asked]]
+#: Returns the queries that find something if a task has something to do.
+Asks = Callable[[datetime], list[Asked]]
 
 
 def tasks(at: datetime) -> list[str]:
@@ -58,8 +58,8 @@ def idle(at: datetime) -> set[str]:
     return {*PENDING, *MORE} - busy
 
 
-def _with_work(looks: Iterable[tuple[str, Looks]], at: datetime) -> list[str]:
-    asked = [(task, each) for task, look in looks for each in look(at)]
+def _with_work(asks: Iterable[tuple[str, Asks]], at: datetime) -> list[str]:
+    asked = [(task, each) for task, ask in asks for each in ask(at)]
     found = counts([each for _task, each in asked], most=1)
     return list(dict.fromkeys(task for (task, _each), number in zip(asked, found, strict=True) if number))
 
@@ -120,13 +120,13 @@ def _webhooks(at: datetime) -> list[Asked]:
 
 
 def _closing_soon(at: datetime) -> list[Asked]:
-    """Find a window that has just come so near to its end."""
+    """Return the query that finds a window that has just come so near to its end."""
     latest = at + timedelta(seconds=settings.CLOSING_SOON_SECONDS)
     return [(_CLOSING, {"at": at, "after": latest - A_MINUTE, "until": latest})]
 
 
 def _remind(at: datetime) -> list[Asked]:
-    """Find an access request for which the time of a reminder has just come."""
+    """Return the queries that find an access request for which the time of a reminder has just come."""
     steps = [at - timedelta(seconds=seconds) for seconds in settings.REMINDER_SECONDS]
     return [(_ASKED, {"at": at, "after": since - A_MINUTE, "until": since}) for since in steps]
 
@@ -139,8 +139,8 @@ def _checkpoint(at: datetime) -> list[Asked]:
     return [(_unsigned(lease.host()), {"since": at - signing_round.RETRY_AFTER})]
 
 
-#: What finds whether each task has something to do. A task that is not here is queued only at the time of its schedule.
-PENDING: dict[str, Looks] = {
+#: What to ask about each task. A task that is not here is queued only at the time of its schedule.
+PENDING: dict[str, Asks] = {
     bell.SWEEP: _sweep,
     bell.DRAIN_OUTBOX: _messages,
     "requests_app.tasks.closing_soon": _closing_soon,
@@ -175,13 +175,16 @@ def _silent_guards_after_the_end(at: datetime) -> list[Asked]:
 
 
 def _more_to_remind(at: datetime) -> list[Asked]:
-    """Find a reminder that is due, also one whose time came while no beat ran, or what staff must be told."""
+    """Return the queries for all reminders that are due, and for what staff must learn.
+
+    The time of some reminders came while no beat ran.
+    """
     due = [(_NOT_REMINDED, reminder) for reminder in sweeps.reminders(at)]
     return [*due, (_UNCONFIRMED, {"at": at}), (_WITHOUT_BACKUP, {"since": at - backups.longest_age()})]
 
 
 #: What a task does at a full minute beyond what PENDING looks for. A task may be queued here without need.
-MORE: dict[str, Looks] = {
+MORE: dict[str, Asks] = {
     # The keys that sign tokens, which are rolled in a sweep.
     bell.SWEEP: lambda _at: [(_KEYS, {})],
     "requests_app.tasks.closing_soon": lambda at: [(_NOT_ANNOUNCED, sweeps.closing_soon(at))],

@@ -45,7 +45,7 @@ _ROOM = 64_000
 _OF_ROOM = ("cache_size", "wal_autocheckpoint")
 #: In `with_room`, pages are copied after a commit if at least this many rows have changed since the last time. The
 #: write-ahead log then has less than 100 MB. At the end of the block, the second number is enough. After fewer changes,
-#: SQLite itself would not copy pages either.
+#: other transactions copy these pages with theirs.
 _MANY, _FEW = 8_000, 500
 #: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
@@ -185,8 +185,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         """Use more memory for pages until the block ends, and copy committed pages while others can write.
 
         With SQLite's own limit, a large transaction writes pages of its indexes to the file and reads them again, most
-        of them several times. SQLite would also copy the pages from the write-ahead log to the file within each commit.
-        That takes longer than the commit itself, and everybody who writes would wait for it.
+        of them several times. If the write-ahead log is long, SQLite would also copy its pages to the file within each
+        commit. That takes longer than the commit itself, and everybody who writes would wait for it.
         """
         self.ensure_connection()
         usual = [self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _OF_ROOM]
