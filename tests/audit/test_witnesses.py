@@ -572,6 +572,12 @@ def test_a_witnesss_standing_says_what_it_has_signed_and_how_far_it_is_behind() 
     assert witnesses.of(OTHER) == []
 
 
+def test_the_list_of_a_tenant_without_witnesses_is_one_statement(django_assert_num_queries: Any) -> None:
+    grow(1)
+    with django_assert_num_queries(1):
+        assert witnesses.of(TENANT) == []
+
+
 def test_the_list_costs_the_same_for_one_witness_and_for_ten(django_assert_num_queries: Any) -> None:
     grow(1)
     small = [SmallWitness(f"w{number}.example") for number in range(10)]

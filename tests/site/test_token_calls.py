@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from lockbox_site import token_calls
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import quota
+from requests_app.doors.api.me import Me
 from tests.caller import caller_for
 from tests.cast import Cast
 
@@ -107,6 +108,27 @@ def test_every_call_is_answered_as_with_all_middlewares(
         named = [(name, _NEW.sub("", value)) for name, value in response.items() if name != "RateLimit"]
         body = _NEW.sub("", response.content.decode("latin-1"))
         found.append((response.status_code, named, body, response.cookies.output(), lines))
+    assert found[0] == found[1]
+
+
+@pytest.mark.django_db
+def test_a_failure_after_the_token_was_read_is_answered_as_with_all_middlewares(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view does not end, so it does not say itself that nobody may store the answer."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Me, "get", fail)
+    caller = caller_for(cast, "ada", Scope.REQUESTS_READ)
+    headers, found = {"Authorization": f"Bearer {caller.secret}", "X-Request-ID": "the-same-call"}, []
+    for rule in (token_calls.is_token_call, lambda _request: False):
+        monkeypatch.setattr(token_calls, "is_token_call", rule)
+        response = Browser(raise_request_exception=False).get("/api/v1/me", headers=headers)
+        named = [(name, _NEW.sub("", value)) for name, value in response.items()]
+        found.append((response.status_code, named, _NEW.sub("", response.content.decode())))
+        assert (response.status_code, response["Cache-Control"]) == (500, "private, no-store")
     assert found[0] == found[1]
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -173,6 +174,26 @@ def test_the_supervisor_names_each_part_that_does_not_work(monkeypatch: pytest.M
     assert running.faults() == ["web: it does not run.", "cluster-1: it has done no work for 31 s."]
     running._web_answered = True
     assert running.faults() == ["cluster-1: it has done no work for 31 s."]
+    running._signs.close()
+
+
+def test_the_supervisor_judges_its_parts_only_if_they_are_reported(
+    place: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(supervisor, "Undertaker", lambda *_: SimpleNamespace(keep=lambda: None))
+    running, judged = supervisor.Supervisor([]), list[bool]()
+
+    def faults() -> list[str]:
+        judged.append(True)
+        return []
+
+    monkeypatch.setattr(running, "faults", faults)
+    settings.PROBE_FILE = ""
+    running._look_after_all()
+    assert (judged, place.exists()) == ([], False)
+    settings.PROBE_FILE = str(place)
+    running._look_after_all()
+    assert (judged, place.exists()) == ([True], True)
     running._signs.close()
 
 
