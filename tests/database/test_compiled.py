@@ -490,7 +490,7 @@ def test_a_query_and_others_of_one_row_are_one_statement(cast: Cast, django_asse
     assert people.with_others({"side": "customer"}) == (people(side="customer"), [])
 
 
-@pytest.mark.django_db
+@pytest.mark.dialect
 @pytest.mark.parametrize(("names", "found"), [(("a", "b"), True), (("b", "a"), True), (("b", "c"), False)])
 def test_one_statement_says_whether_any_query_finds_a_row(names: tuple[str, str], found: bool) -> None:
     Group.objects.create(name="a")

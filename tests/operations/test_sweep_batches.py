@@ -147,6 +147,7 @@ def test_a_plan_has_all_rows_of_a_tenant_beside_each_other_and_cuts_no_tenant_th
     assert [len(plan.take(1, but=())) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
 
 
+@pytest.mark.dialect
 def test_batches_of_a_plan_take_the_logs_one_after_the_other_and_look_once(cast: Cast, travel: Traveller) -> None:
     """With rows of all tenants in each batch, each one would lock and change the heads of all logs."""
     travel.freeze()
@@ -164,6 +165,7 @@ def test_batches_of_a_plan_take_the_logs_one_after_the_other_and_look_once(cast:
     assert sweeps.expire_overdue(actor=system, limit=4, plan=plan) == 0
 
 
+@pytest.mark.dialect
 @pytest.mark.parametrize("act", SWEEPS)
 def test_what_another_sweep_has_ended_meanwhile_is_left_out(cast: Cast, travel: Traveller, act: str) -> None:
     travel.freeze()

@@ -111,6 +111,7 @@ def test_at_a_full_minute_only_tasks_with_work_are_enqueued(travel: Traveller) -
     assert found == {**dict.fromkeys(set(IN_BETWEEN) | {"check_resources"}, 1), "checkpoint": 10}
 
 
+@pytest.mark.dialect
 def test_a_full_minute_at_rest_writes_all_idle_tasks_at_once(travel: Traveller) -> None:
     at_rest(travel)
     Schedule.objects.filter(func=bell.CHECKPOINT).update(next_run=clock.now() + dt.timedelta(minutes=2))

@@ -48,6 +48,7 @@ def test_a_task_that_still_waits_is_enough_for_everybody() -> None:
     assert queued() == [bell.DRAIN_OUTBOX, bell.SWEEP]
 
 
+@pytest.mark.dialect
 def test_a_task_that_waits_is_unpacked_once_for_all_acts(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked, loads = list[str](), SignedPackage.loads
 
@@ -61,6 +62,7 @@ def test_a_task_that_waits_is_unpacked_once_for_all_acts(monkeypatch: pytest.Mon
     assert unpacked == [OrmQ.objects.get().payload]
 
 
+@pytest.mark.dialect
 def test_a_task_that_was_taken_may_have_run_already() -> None:
     bell.ring()
     OrmQ.objects.update(lock=clock.now() + dt.timedelta(minutes=2))

@@ -159,6 +159,7 @@ def test_every_task_is_guarded_and_runs_on_an_empty_site(name: str) -> None:
     assert not TaskAttempt.objects.exists()
 
 
+@pytest.mark.dialect
 def test_a_heartbeat_counts_no_attempts_and_takes_one_statement() -> None:
     with CaptureQueriesContext(connection) as captured:
         tasks.heartbeat()

@@ -33,7 +33,8 @@ from requests_app.platform import bell
 from requests_app.work import heartbeats, pending, schedules
 from tests.cast import Cast, gather
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# One statement asks for everything: a part of it that one database refuses would stop all tasks there.
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 
 
 def short(names: Any) -> set[str]:

@@ -103,6 +103,7 @@ def test_a_role_that_is_taken_away_is_missing_on_the_next_page(cast: Cast) -> No
     assert row.reference not in client.get("/").content.decode()
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["ada", "priya", "stella"])
 @pytest.mark.parametrize("page", ["", "live/", "receipt/"])

@@ -191,8 +191,6 @@ def test_sqlite_reads_the_accesses_of_a_window_by_its_index(cast: Cast) -> None:
 def test_sqlite_finds_access_requests_that_have_not_ended_without_the_others_of_their_tickets(
     cast: Cast, name: str
 ) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has statistics")
     ticket = cast.opened().access_request.ticket
     opened = {
         "list": "/tickets/?state=any",
