@@ -198,13 +198,13 @@ def test_rows_beside_many_entries_are_stored_as_django_would_store_them(
 
 @pytest.mark.postgres
 @pytest.mark.django_db
-@pytest.mark.parametrize("count", [2, beside.ARRAYS_FROM + 1])
+@pytest.mark.parametrize("count", [2, 10, beside.ARRAYS_FROM + 1])
 def test_several_entries_and_the_heads_of_their_logs_are_one_statement(
     count: int, django_assert_num_queries: Any
 ) -> None:
     one, two = uuid4(), uuid4()
     recorder.record([an_entry(one), an_entry(two)], at=AT)
-    texts = ["", "null", "NULL", "{}", '",\\', "\u00e9\n\t", "%s", "\U0001f600"]
+    texts = ["\\", "a\\b", "", "null", "NULL", "{}", '",\\', "\u00e9\n\t", "%s", "\U0001f600"]
     entries = [
         an_entry((one, two)[number % 2], text=texts[number % len(texts)], subject_id=f"'{number}")
         for number in range(count)
