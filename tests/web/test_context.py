@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from requests_app.doors.web import context
-from requests_app.queries import inbox, menu
+from requests_app.queries import inbox
 from tests.cast import Cast
 from tests.web.pages import queries_of, same_queries, signed_in
 
@@ -141,14 +141,19 @@ def test_the_clock_is_asked_once_a_page(monkeypatch) -> None:
     assert calls == [1]
 
 
-def test_a_store_that_is_away_leaves_the_context_empty(cast: Cast, monkeypatch) -> None:
-    def away(actor: object) -> list:
+@pytest.mark.parametrize("path", ["/tickets/", "/admin/", "/no-such-page/"])
+def test_a_store_that_fails_under_the_menu_is_a_failing_store(cast: Cast, monkeypatch, path: str) -> None:
+    """The view has read its rows by then. Its page would have no menu and no instant."""
+
+    def away(*_: object) -> list:
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(menu, "tenants", away)
-    request: Any = RequestFactory().get("/")
-    request.user, request.actor = cast.ada, cast.as_("ada")
-    assert context.page(request) == {}
+    client = signed_in(cast, "stella")
+    client.raise_request_exception = False
+    monkeypatch.setattr(context, "secret_names", away)
+    answer = client.get(path)
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "5"
 
 
 @pytest.mark.slow

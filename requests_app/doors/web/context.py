@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import DatabaseError
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
@@ -83,21 +82,10 @@ def tenants_of(request: HttpRequest) -> list[Tenant]:
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Return the context of every page. If the database fails, return {}, so that the page about the failure works."""
-    try:
-        return _page(request)
-    except DatabaseError:
-        return {}
+    """Return the context of every page.
 
-
-def counted(number: int) -> str:
-    """Return a count as text. Zero gives "". A number from `inbox.COUNTED` on gives "99+"."""
-    if number >= inbox.COUNTED:
-        return f"{inbox.COUNTED - 1}+"
-    return str(number) if number else ""
-
-
-def _page(request: HttpRequest) -> dict[str, Any]:
+    If the database fails here, the answer is 503. The page about that failure is made without this context.
+    """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"now": instant(request)}
@@ -114,6 +102,13 @@ def _page(request: HttpRequest) -> dict[str, Any]:
         "role_words": ", ".join(str(words) for role, words in ROLE_WORDS.items() if role in actor.roles),
         "nav_items": _nav_items(request, actor, tenants),
     }
+
+
+def counted(number: int) -> str:
+    """Return a count as text. Zero gives "". A number from `inbox.COUNTED` on gives "99+"."""
+    if number >= inbox.COUNTED:
+        return f"{inbox.COUNTED - 1}+"
+    return str(number) if number else ""
 
 
 def _providers_set_up(request: HttpRequest) -> dict[str, Any] | None:
