@@ -103,11 +103,12 @@ class Lane(Generic[P]):
         with self._filled:
             if self._is_closed or (self._waiting and self._size + piece.size > self._crowd):
                 raise LaneFull
-            self._waiting.append((monotonic(), piece))
-            self._size += piece.size
+            # First, because it fails if the process can't have another thread. The piece must then not stay here.
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
+            self._waiting.append((monotonic(), piece))
+            self._size += piece.size
             if self._has_gathered():
                 self._filled.notify()
 
