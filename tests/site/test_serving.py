@@ -32,7 +32,7 @@ from django.http import (
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from lockbox_site.middleware import RequestLogMiddleware, StaticFilesMiddleware
+from lockbox_site.middleware import RequestIdMiddleware, RequestLogMiddleware, StaticFilesMiddleware
 from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
@@ -1216,7 +1216,8 @@ def test_a_call_that_waits_is_logged_when_it_ends_with_what_was_answered(
 
 def test_a_waiting_call_whose_client_has_gone_was_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
-    logged: Any = RequestLogMiddleware(lambda request: waiting.Waiting(request, lambda: None))
+    inner: Any = RequestLogMiddleware(lambda request: waiting.Waiting(request, lambda: None))
+    logged: Any = RequestIdMiddleware(inner)
 
     async def test(found: Bridge) -> None:
         client = Proto()

@@ -103,7 +103,7 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
     operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
     cast.submitted()
     cast.confirmed(ticket=ticket)
-    look(cast, cast.opened(), "1.mail")
+    look(cast, grant := cast.opened(), "1.mail")
     operations.deny_as_provider(cast.submitted().pk, actor=cast.as_("pat"), note="This is not needed.")
     for who in ("ada", "mia", "priya", "pat", "otto"):
         for page in (
@@ -111,6 +111,7 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
             "/access-requests/",
             "/access-requests/?state=closed",
             "/tickets/",
+            f"/access-requests/{grant.access_request_id}/",
             f"/log/{cast.contoso.pk}/",
         ):
             signed_in(cast, who).get(page)
@@ -130,6 +131,7 @@ FLAGS: dict[str, set[str]] = {
     "components/_page_files.html": {"has_nonce"},
     "components/_page_start.html": {"has_now", "has_person"},
     "components/_person_menu.html": {"has_roles", "is_light", "is_dark"},
+    "components/_timeline_event.html": {"has_person", "has_receipt", "has_comment", "has_details"},
     "home/_own_row.html": set(),
     "home/_queue_row.html": {"has_ticket", "has_last"},
     "home/_ticket_row.html": {"with_tenant"},
