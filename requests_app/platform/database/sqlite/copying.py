@@ -2,7 +2,7 @@
 
 SQLite itself would copy them within a commit, each time the log has 1,000 pages. That takes longer than the commit, and
 everybody who writes waits for it. Here, a process copies after its turn to write, and less often. So a page that was
-written several times is copied once. What is committed stays committed in the log until it is copied.
+written several times is copied once. Until then, a committed page is in the log, and SQLite reads it there.
 """
 
 from __future__ import annotations
