@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -21,7 +21,7 @@ class MuteQuerySet(ScopedQuerySet):
     def live(self, at: datetime) -> Self:
         return self.filter(lifted_at=None, until_at__gt=at)
 
-    def of(self, human_id: uuid.UUID) -> Self:
+    def of(self, human_id: Any) -> Self:
         """Return the mutes that name any account of this human, and the mutes for all engineers."""
         return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
 
@@ -29,10 +29,18 @@ class MuteQuerySet(ScopedQuerySet):
         """Return the mutes for this human only. Without an engineer, return the mutes for all engineers."""
         return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
 
+    def ends_last(self, tenant_id: Any, human_id: Any) -> Self:
+        """Return the mute at a tenant that applies to this human, is not lifted, and ends last.
+
+        It may have ended. A query without a time can be compiled.
+        """
+        rows = self.filter(tenant=tenant_id, lifted_at=None).of(human_id).select_related("tenant", "engineer")
+        return rows.order_by("-until_at")[:1]
+
     def longest(self, tenant_id: uuid.UUID, human_id: uuid.UUID, at: datetime) -> Mute | None:
         """Return the live mute at a tenant that applies to this human and ends last, or None."""
-        rows = self.filter(tenant=tenant_id).live(at).of(human_id).select_related("tenant", "engineer")
-        return rows.order_by("-until_at").first()
+        mute: Mute | None = next(iter(self.ends_last(tenant_id, human_id)), None)
+        return mute if mute is not None and mute.is_live(at) else None
 
 
 class Mute(models.Model):
@@ -66,3 +74,6 @@ class Mute(models.Model):
 
     def __str__(self) -> str:
         return str(self.engineer or _("Everybody"))
+
+    def is_live(self, at: datetime) -> bool:
+        return self.lifted_at is None and at < self.until_at

@@ -41,12 +41,12 @@ from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.domain.states import PENDING, State, TicketState, Timing
 from requests_app.messages.topics import FEW, Note, post, row_of
-from requests_app.models import AccessRequest, Grant, IdempotencyKey, Person, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Grant, IdempotencyKey, Person, Ticket
 from requests_app.models.people import reread, reread_person
 from requests_app.models.practice import is_practice
 from requests_app.models.row_security import own_account
 from requests_app.operations._entries import described, searched
-from requests_app.operations._locked_rows import FIND, earlier_decision, locked_grant, read_decisions
+from requests_app.operations._locked_rows import FIND, earlier_decision, lock_places, locked_grant, read_decisions
 from requests_app.operations._locked_rows import lock_access as lock_access
 from requests_app.platform import bell, outcome, telemetry
 from requests_app.platform.database.compiled import Reads
@@ -187,6 +187,15 @@ class Step:
     def tell(self, note: Note) -> None:
         self.notes.append(note)
 
+    def messages_with_entry(self) -> list[Model]:
+        """Return the rows of the messages, to write them with the entry. Many are written at the end of the act."""
+        if not 0 < len(self.notes) <= FEW:
+            return []
+        rows: list[Model] = [row_of(note, at=self.at) for note in self.notes]
+        self.notes.clear()
+        bell.ring()
+        return rows
+
     def require_proof(self, *, needed: bool = True) -> None:
         """Require a fresh proof of identity from the actor.
 
@@ -312,14 +321,14 @@ def change(
     note: str = "",
     is_signed: bool = False,
     still: Still | None = None,
-    reads: Callable[[AccessRequest], Reads] | None = None,
+    reads: Callable[[AccessRequest], Sequence[Reads]] | None = None,
 ) -> Iterator[Move]:
     """Make one transition of an access request, in one transaction.
 
     The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
     `still(row)` raises an error if the row has changed since the caller read it. It is called after the policy, so that
-    the log records every attempt of a person who may not make the transition. `found` gets the row of `reads(row)`.
+    the log records every attempt of a person who may not make the transition. `found` gets the rows of `reads(row)`.
 
     A signed decision needs no step-up, because the body verifies the signature. If the same human makes the same
     transition again, `Repeated` is raised, so that the caller can give the first answer again.
@@ -335,11 +344,10 @@ def change(
         grant = locked_grant(row) if State.OPEN in edge.moves.sources else None
         if len(edge.moves.targets) > 1:
             # The target of the transition depends on these two rows, so they must not change until the commit.
-            row.tenant = Tenant.objects.locked().find(row.tenant_id)
-            row.service = Service.objects.locked().find(row.service_id)
+            lock_places(row)
         outer.correlation_id = row.pk
         earlier_one = earlier_decision(row) if edge.moves.is_decision else []
-        asked = [*([reads(row)] if reads else []), *earlier_one]
+        asked = [*(reads(row) if reads else []), *earlier_one]
         head = outer.concerns("access_request", row, row.tenant_id, reads=asked)
         row.locked_at = outer.at
         if not policy.is_visible(outer.actor, row):
@@ -419,11 +427,7 @@ def apply(step: Move, *, posts: bool = False) -> None:
 
     With `posts`, write its messages in the same statement. All others are written at the end of the act.
     """
-    messages: list[Model] = []
-    if posts and 0 < len(step.notes) <= FEW:
-        messages = [row_of(note, at=step.at) for note in step.notes]
-        step.notes.clear()
-        bell.ring()
+    messages = step.messages_with_entry() if posts else []
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at

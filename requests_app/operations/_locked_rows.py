@@ -8,14 +8,17 @@ from django.db import connection
 from django.db.models import QuerySet, UUIDField
 
 from requests_app.domain.states import PENDING, State
-from requests_app.models import AccessRequest, Decision, Grant
-from requests_app.models.scoping import CompiledFind
+from requests_app.models import AccessRequest, Decision, Grant, Service, Tenant
+from requests_app.models.scoping import CompiledFind, CompiledLock
 from requests_app.platform.database.compiled import CompiledQuery, Reads
 
 #: Finds and locks an access request that an actor can see.
 FIND = CompiledFind(
     lambda: AccessRequest.objects.select_related("tenant", "service", "ticket", "requested_by").locked()
 )
+_TENANT = CompiledLock(lambda: Tenant.objects.all())
+_SERVICE = CompiledLock(lambda: Service.objects.all())
+_GRANT = CompiledQuery(lambda row: Grant.objects.locked().filter(access_request=row).order_by(), row=UUIDField())
 _DECISIONS = CompiledQuery(
     lambda row: Decision.objects.select_related("decider", "client__account").filter(access_request_id=row),
     row=UUIDField(),
@@ -52,13 +55,18 @@ def read_decisions(row: AccessRequest, earlier: Decision | None) -> None:
     vars(row)["_prefetched_objects_cache"] = {"decisions": decisions}
 
 
+def lock_places(row: AccessRequest) -> None:
+    """Lock the tenant and the service of an access request, and read them under these locks."""
+    row.tenant, row.service = _TENANT(row.tenant_id), _SERVICE(row.service_id)
+
+
 def locked_grant(row: AccessRequest) -> Grant | None:
     """Lock the grant of a locked access request and return it. Return None if there is no grant.
 
     A grant is created only while its access request is locked, so no grant can appear meanwhile.
     """
     with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
-        grant = Grant.objects.locked().filter(access_request=row).first()
+        grant: Grant | None = next(iter(_GRANT(row=row.pk)), None)
     if grant is not None:
         row.grant = grant
     return grant

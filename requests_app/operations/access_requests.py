@@ -11,6 +11,7 @@ from django.db.models import Exists, QuerySet, UUIDField
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
+from audit_app.beside import Beside
 from requests_app.domain import limits, manifest, policy
 from requests_app.domain.access_tasks import TASK_LIVES_FOR, Callback, Denial, InvalidDenialBinding
 from requests_app.domain.actors import Actor, Role
@@ -28,8 +29,8 @@ from requests_app.domain.errors import (
     LogNotCosigned,
     Muted,
     NotAllowed,
+    NotFound,
     RestoreNotConfirmed,
-    TooMany,
     Unacceptable,
 )
 from requests_app.domain.ids import as_id
@@ -53,16 +54,17 @@ from requests_app.models import (
     Tenant,
     Ticket,
 )
-from requests_app.models.people import reread
 from requests_app.models.restored import waits_at, waits_for_staff
-from requests_app.models.scoping import new_reference
+from requests_app.models.scoping import CompiledFind, new_reference
 from requests_app.models.tenants import LEVEL_RULES
+from requests_app.operations._asked_often import longest_mute, mute_of, require_room
 from requests_app.operations._callbacks import callback_columns
 from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._elsewhere import source_url
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.operations._taking import take_unassigned
+from requests_app.platform.database import compiled
 from requests_app.platform.database.compiled import CompiledQuery, Reads
 from requests_app.queries import restored
 from requests_app.words import sentences
@@ -106,11 +108,11 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     If nobody has the ticket, the engineer takes it in the same transaction.
     """
     edge = TRANSITIONS[SUBMIT.name]
-    with act(SUBMIT, actor=actor) as current:
+    # The actor is read once, under the locks. Only this actor decides what the person may see and do.
+    with act(SUBMIT, actor=actor, rereads=False) as current:
         # An act that switches this person off or takes their role locks the same row. So either it finds this access
         # request, or this act finds its result.
-        engineer = Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
-        current.actor = reread(current.actor)
+        engineer: Person | None = next(iter(_ENGINEER(pk=current.actor.person)), None)
         if ask.draft_id is not None:
             # Locked before the turn at the log, as in the act that discards it.
             list(AccessDraft.objects.visible_to(current.actor).filter(pk=as_id(ask.draft_id)).locked())
@@ -121,17 +123,13 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
             ask = replace(ask, until_at=draft.until_at, is_emergency=draft.is_emergency, source_url=draft.source_url)
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
-        _require_room(row, current.at)
-        if row.needs_customer_approval and (mute := _mute(row, current.at)):
+        require_room(row, current.at)
+        mute = longest_mute(row) if row.needs_customer_approval else None
+        if mute is not None and mute.is_live(current.at):
             raise Muted(mute.until_at, sentences.muted(mute, current.at))
         if row.ticket is not None and engineer is not None:
             take_unassigned(row.ticket, engineer, current)
         row.content_digest = content_digest(row, resources)
-        row.save(force_insert=True)
-        AccessRequestResource.objects.bulk_create(
-            AccessRequestResource(access_request=row, resource=resource, position=position)
-            for position, resource in enumerate(resources)
-        )
         current.subject_type, current.subject_id, current.correlation_id = (
             "access_request",
             str(row.pk),
@@ -141,9 +139,19 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
             _end_draft(row, draft, resources, current)
         elif ask.denial is not None:
             _keep_task(row, ask, ask.denial, current)
-        names = [resource.name for resource in resources]
-        current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
         current.tell(about(row, Topic.DECIDE_AS_PROVIDER, Audience.PROVIDER_APPROVERS))
+        names = [resource.name for resource in resources]
+        current.witness(
+            edge.event,
+            detail=_facts(row, resources),
+            text=f"{row.reference} {' '.join(names)}",
+            beside=Beside(row, once=current.messages_with_entry()),
+        )
+        scope = [
+            AccessRequestResource(access_request=row, resource=resource, position=position)
+            for position, resource in enumerate(resources)
+        ]
+        compiled.insert(scope, without_keys=True)
     return row
 
 
@@ -168,13 +176,14 @@ def approve_as_provider(
         note=note,
         is_signed=is_signed,
         still=still,
-        reads=_facts_of,
+        reads=lambda row: [_facts_of(row), mute_of(row)],
     ) as step:
         row, facts = step.row, _require_facts(step)
         # Read from the locked rows. If Lockbox was switched on after the submission, the customer is asked. If it was
         # switched off, the customer is still asked.
         asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
-        if asks_customer and (mute := _mute(row, step.at)):
+        mute: Mute | None = step.found[1]
+        if asks_customer and mute is not None and mute.is_live(step.at):
             until = {"until_at": canonical.instant(mute.until_at)}
             raise FactsChanged(sentences.muted(mute, step.at), current=until)
         decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
@@ -221,7 +230,7 @@ def approve_as_customer(
         note=note,
         is_signed=is_signed,
         still=still,
-        reads=_facts_of,
+        reads=lambda row: [_facts_of(row)],
     ) as step:
         facts = _require_facts(step)
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature, rules=facts)
@@ -275,10 +284,9 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
     same error.
     """
     actor = current.actor
-    row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
+    row = AccessRequest(requested_by_id=actor.person)
     if ask.ticket_id is not None:
-        tickets = Ticket.objects.visible_to(actor).select_related("tenant", "service")
-        row.ticket = ticket = tickets.locked().find(ask.ticket_id)
+        row.ticket = ticket = _TICKET(ask.ticket_id, actor=actor)
         row.tenant, row.service, row.is_practice = ticket.tenant, ticket.service, ticket.is_practice
         provider = ticket.origin == Ticket.Origin.PROVIDER
         row.reason_kind = AccessRequest.Reason.PROVIDER_INITIATED if provider else AccessRequest.Reason.CUSTOMER_TICKET
@@ -289,7 +297,17 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
     else:
         raise Unacceptable(_("Choose a ticket, or enter a law-enforcement demand."), field="ticket_id")
     current.head = current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
+    if not policy.is_visible(current.actor, row):
+        raise NotFound
+    policy.require_act(current.actor, current.action)
+    row.requester_human = current.actor.human
     return row
+
+
+_ENGINEER = CompiledQuery(
+    lambda pk: Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=pk).order_by(), pk=UUIDField()
+)
+_TICKET = CompiledFind(lambda: Ticket.objects.select_related("tenant", "service").locked())
 
 
 def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
@@ -435,39 +453,6 @@ def _as_uuid(value: object) -> UUID:
     if found is None:
         raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
     return found
-
-
-def _require_room(row: AccessRequest, at: dt.datetime) -> None:
-    """Raise TooMany if this human has too many access requests at this tenant.
-
-    A customer who is asked too often approves without reading. Practice requests are counted by themselves, and have
-    much smaller limits.
-    """
-    most_waiting = limits.pending_max(is_practice=row.is_practice)
-    most_hourly = limits.hourly_max(is_practice=row.is_practice)
-    earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
-    earlier = earlier.filter(is_practice=row.is_practice)
-    if earlier.waiting(at).count() >= most_waiting:
-        raise TooMany(
-            _(
-                "You already have %(max)d waiting access requests at this tenant. Wait for the answers, or withdraw "
-                "an access request."
-            )
-            % {"max": most_waiting}
-        )
-    if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= most_hourly:
-        raise TooMany(
-            _("You have submitted %(max)d access requests for this tenant within an hour. Try again later.")
-            % {"max": most_hourly}
-        )
-
-
-def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
-    """Return the mute that applies to the engineer, or None.
-
-    Call this after the act has locked the log. The acts that set and lift a mute lock it too.
-    """
-    return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
 def _require_facts(step: Move) -> Tenant:

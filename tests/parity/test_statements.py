@@ -117,6 +117,30 @@ def test_a_customers_approval_reads_nothing_twice(cast: Cast) -> None:
     assert written == ["accessrequest", "decision", "grant", "outboxmessage", "chainhead", "auditentry"]
 
 
+def test_submitting_an_access_request_reads_nothing_twice(cast: Cast) -> None:
+    """In this order: the engineer and the ticket (locked), the log with the clock, the actor, and the resources.
+
+    Then the access requests of the last hour and those that wait, and the mute. One statement writes the access
+    request, its message and the entry, and another one its scope.
+    """
+    ticket, priya = cast.ticket(), cast.as_("priya")
+    # The first one also assigns the ticket.
+    cast.submitted(ticket=ticket)
+    ask = cast.ask(ticket)
+    with CaptureQueriesContext(connection) as captured:
+        operations.submit(ask, actor=priya)
+    sent = _statements(captured)
+    read = ["person", "ticket", "audit_lock_head", "person", "resource", "accessrequest", "mute"]
+    assert [_table(sql) for sql in sent] == [*read, "+accessrequest", "+accessrequestresource", "django_q_ormq"]
+
+
+def test_the_providers_approval_reads_nothing_twice(cast: Cast) -> None:
+    """The tenant and the service are locked too, and the mute is read together with the actor."""
+    _inside(cast, "pat", "approve")
+    read = ["accessrequest", "tenant", "service", "audit_lock_head", "person"]
+    assert [_table(sql) for sql in _inside(cast, "pat", "approve")] == [*read, "+accessrequest", "django_q_ormq"]
+
+
 def test_opening_an_item_reads_nothing_twice(cast: Cast, settings: Any, tmp_path: Path) -> None:
     """It is authorised by one statement before the connector is asked for the name, and again when it is recorded.
 

@@ -334,12 +334,13 @@ class _Related:
             populator.remote_setter(related, one)
 
 
-def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
+def insert(rows: Sequence[Model], *, skips_known: bool = False, without_keys: bool = False) -> None:
     """Insert a few new rows of one model with one statement. No signal is sent.
 
-    With `skips_known`, leave out a row whose key the table already has.
+    With `skips_known`, leave out a row whose key the table already has. With `without_keys`, the database makes the
+    keys, and the rows do not get them.
     """
-    _write(rows, "ON CONFLICT DO NOTHING" if skips_known else "")
+    _write(rows, "ON CONFLICT DO NOTHING" if skips_known else "", without_keys=without_keys)
 
 
 def store(rows: Sequence[Model]) -> None:
@@ -355,16 +356,16 @@ def store(rows: Sequence[Model]) -> None:
     _write(rows, f"ON CONFLICT ({quoted(key)}) DO UPDATE SET {changed}")
 
 
-def _write(rows: Sequence[Model], on_conflict: str) -> None:
+def _write(rows: Sequence[Model], on_conflict: str, *, without_keys: bool = False) -> None:
     model = type(rows[0])
     using = router.db_for_write(model)
     connection = connections[using]
-    fields = _inserted(model)
+    fields = _inserted(model, without_keys)
     values = [
         field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for row in rows for field in fields
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_insert_text(model, using, len(rows), on_conflict), values)
+        cursor.execute(_insert_text(model, using, len(rows), on_conflict, without_keys), values)
     for row in rows:
         row._state.adding, row._state.db = False, using
 
@@ -386,17 +387,18 @@ def update(row: Model, *names: str) -> None:
 
 
 @cache
-def _inserted(model: type[Model]) -> list[Any]:
+def _inserted(model: type[Model], without_keys: bool = False) -> list[Any]:
     """Return the fields of a new row. The row must have its key, because none is read back."""
-    if model._meta.auto_field is not None:
+    made = model._meta.auto_field
+    if made is not None and not without_keys:
         raise TypeError(f"The database itself makes the key of a {model._meta.object_name}.")
-    return list(model._meta.local_concrete_fields)
+    return [field for field in model._meta.local_concrete_fields if field is not made]
 
 
 @cache
-def _insert_text(model: type[Model], using: str, count: int, on_conflict: str) -> Prepared:
+def _insert_text(model: type[Model], using: str, count: int, on_conflict: str, without_keys: bool) -> Prepared:
     quoted = connections[using].ops.quote_name
-    fields = _inserted(model)
+    fields = _inserted(model, without_keys)
     names = ", ".join(quoted(field.column) for field in fields)
     places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * count)
     text = f"INSERT INTO {quoted(model._meta.db_table)} ({names}) VALUES {places}"  # noqa: S608 - names of the model
