@@ -5,6 +5,7 @@ To open a connection, SQLite reads its whole schema. This takes longer than most
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -149,39 +150,6 @@ def test_a_large_transaction_has_room_for_its_pages_and_gives_it_back(wrapper: D
     assert sizes[1] > 4_000_000
 
 
-def test_with_room_pages_are_copied_after_the_turn_and_not_in_the_commit(
-    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Others can write while the pages of a large transaction are copied from the write-ahead log to the file."""
-    file, sizes, had_turn = Path(wrapper.settings_dict["NAME"]), list[int](), list[bool]()
-    wrapper.ensure_connection()
-    wrapper.connection.execute("CREATE TABLE page (filler)")
-    wrapper.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    wrapper.connection.set_trace_callback(
-        lambda sql: had_turn.append(wrapper._line is not None) if "wal_checkpoint(" in sql else None
-    )
-    monkeypatch.setattr(ours, "_MANY", 2_000)
-
-    def write(rows: int) -> None:
-        _write(wrapper, rows)
-        sizes.append(file.stat().st_size)
-
-    with wrapper.with_room():
-        write(1_500)
-        assert had_turn == []
-        write(500)
-        assert had_turn == [False]
-        write(ours._FEW)
-        assert had_turn == [False]
-    assert had_turn == [False, False]
-    assert sizes[0] < 100_000, "more than 1,000 pages are committed, and none of them was copied"
-    assert sizes[1] > 2_000 * 3_000
-    assert file.stat().st_size > (2_000 + ours._FEW) * 3_000
-    with wrapper.with_room():
-        write(ours._FEW - 1)
-    assert had_turn == [False, False], "a small sweep waits for no copy"
-
-
 def _write(wrapper: DatabaseWrapper, rows: int) -> None:
     """Write so many pages in one transaction."""
     wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
@@ -224,23 +192,112 @@ def test_pages_are_copied_after_the_turn_and_not_in_the_commit(wrapper: Database
     [limit] = wrapper.connection.execute("PRAGMA wal_autocheckpoint").fetchone()
     assert limit == copying.LIMIT
     _write(wrapper, copying.EACH - 1)
+    assert copies == []
     _write(wrapper, copying.EACH // 2)
-    assert copies == [False, False]
+    assert copies == [False]
     assert file.stat().st_size > copying.EACH * 3_000
     _write(wrapper, copying.EACH // 2)
-    assert copies == [False, False], "not after each commit"
+    assert copies == [False], "not after each commit"
+
+
+def test_with_room_pages_are_copied_less_often(
+    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batches of a sweep change the same pages of indexes, and each of them is copied once."""
+    file = Path(wrapper.settings_dict["NAME"])
+    monkeypatch.setattr(copying, "EACH_IN_SWEEP", 2_000)
+    with wrapper.with_room():
+        _write(wrapper, 1_500)
+        assert copies == []
+        assert file.stat().st_size < 100_000, "SQLite itself has not copied, either"
+        _write(wrapper, 500)
+        assert copies == [False]
+        assert file.stat().st_size > 2_000 * 3_000
+        _write(wrapper, copying.AFTER_SWEEP)
+        assert copies == [False]
+    assert copies == [False, False], "at its end, others need not copy the pages of a sweep"
+    with wrapper.with_room():
+        _write(wrapper, copying.AFTER_SWEEP - 1)
+    assert copies == [False, False], "a small sweep waits for no copy"
+
+
+@pytest.fixture
+def others(wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While pages are copied without the turn, others commit a row, and others read what was there before it."""
+    reads, writes = (sqlite3.connect(wrapper.settings_dict["NAME"], isolation_level=None) for _ in range(2))
+    copied = copying._copied
+
+    def meanwhile(found: DatabaseWrapper) -> tuple[int, int]:
+        if reads.in_transaction:
+            reads.execute("ROLLBACK")
+        if not ours.line_at(str(found.settings_dict["NAME"]))._is_taken:
+            _read(reads)
+            writes.execute("INSERT INTO page VALUES (zeroblob(3000))")
+        return copied(found)
+
+    monkeypatch.setattr(copying, "_copied", meanwhile)
+    yield
+    reads.close()
+    writes.close()
+
+
+def _read(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that sees what is there now."""
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM page").fetchone()
 
 
 def test_only_for_the_last_pages_of_a_long_log_others_wait(
-    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+    wrapper: DatabaseWrapper, copies: list[bool], others: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While others write, some pages are always new. If all are copied, the log begins again from its start."""
-    monkeypatch.setattr(copying, "LONG", copying.EACH)
-    log = Path(f"{wrapper.settings_dict['NAME']}-wal")
+    monkeypatch.setattr(copying, "LONG", 3 * copying.EACH)
+    log, rounds = Path(f"{wrapper.settings_dict['NAME']}-wal"), [False] * 6 + [True]
     for _ in range(3):
         _write(wrapper, copying.EACH)
-    assert copies == [False, False, True] * 3
-    assert log.stat().st_size < 2 * copying.EACH * 4_096
+    assert copies == rounds
+    long = log.stat().st_size
+    for _ in range(3):
+        _write(wrapper, copying.EACH)
+    assert copies == 2 * rounds
+    assert log.stat().st_size < 1.1 * long
+
+
+def test_while_somebody_reads_what_was_there_before_nobody_waits(
+    wrapper: DatabaseWrapper, copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log can't begin again until then. Afterwards it does, and its file is cut."""
+    monkeypatch.setattr(copying, "LONG", copying.EACH)
+    log, reads = Path(f"{wrapper.settings_dict['NAME']}-wal"), sqlite3.connect(wrapper.settings_dict["NAME"])
+    _read(reads)
+    while log.stat().st_size < 2 * copying.FILE_SIZE:
+        _write(wrapper, copying.EACH)
+    assert set(copies) == {False}
+    reads.close()
+    _write(wrapper, copying.EACH)
+    _write(wrapper, 1)
+    assert log.stat().st_size == copying.FILE_SIZE
+
+
+def test_on_a_full_disk_what_is_committed_stays_in_the_log(wrapper: DatabaseWrapper, copies: list[bool]) -> None:
+    """When there is room again, it is copied."""
+    _write(wrapper, copying.EACH)
+    file, usual = Path(wrapper.settings_dict["NAME"]), resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = file.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before + 100_000, usual[1]))
+    try:
+        _write(wrapper, copying.EACH)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert file.stat().st_size < before + 200_000
+    assert _pages(wrapper) == 2 * copying.EACH
+    _write(wrapper, copying.EACH)
+    assert file.stat().st_size > before + 2 * copying.EACH * 3_000
+    assert _pages(wrapper) == 3 * copying.EACH
+
+
+def _pages(wrapper: DatabaseWrapper) -> int:
+    return int(wrapper.connection.execute("SELECT count(*) FROM page").fetchone()[0])
 
 
 def test_pages_that_cannot_be_copied_do_not_fail_a_commit(wrapper: DatabaseWrapper, copies: list[bool]) -> None:

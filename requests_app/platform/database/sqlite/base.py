@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from time import monotonic, sleep
@@ -43,10 +43,6 @@ _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 _ROOM = 64_000
 #: The settings of a connection that `with_room` changes.
 _OF_ROOM = ("cache_size", "wal_autocheckpoint")
-#: In `with_room`, pages are copied after a commit if at least this many rows have changed since the last time. The
-#: write-ahead log then has less than 100 MB. At the end of the block, the second number is enough. After fewer changes,
-#: other transactions copy these pages with theirs.
-_MANY, _FEW = 8_000, 500
 #: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
 
@@ -93,8 +89,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _line: Line | None = None
     #: The file that this connection has opened: its device and inode.
     _file: tuple[int, int] | None = None
-    #: In `with_room`, how many rows this connection had changed when it last copied pages; otherwise None.
-    _copied_at: int | None = None
+    #: After how many changed rows this process copies pages, if this connection has changed the last of them.
+    _copies_each = copying.EACH
     #: How many rows this connection has changed, as far as `copying` knows.
     _changes = 0
 
@@ -110,6 +106,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         found: sqlite3.Connection = super().get_new_connection(conn_params)
         self._file, self._changes = self._file_now(), 0
         found.execute(f"PRAGMA wal_autocheckpoint = {copying.LIMIT}")
+        found.execute(f"PRAGMA journal_size_limit = {copying.FILE_SIZE}")
         # A cursor of an earlier connection holds nothing here.
         self._cursors = WeakSet()
         return found
@@ -182,40 +179,29 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @contextmanager
     def with_room(self) -> Iterator[None]:
-        """Use more memory for pages until the block ends, and copy committed pages while others can write.
+        """Use more memory for pages until the block ends, and copy committed pages less often.
 
         With SQLite's own limit, a large transaction writes pages of its indexes to the file and reads them again, most
-        of them several times. If the write-ahead log is long, SQLite would also copy its pages to the file within each
-        commit. That takes longer than the commit itself, and everybody who writes would wait for it.
+        of them several times.
         """
         self.ensure_connection()
         usual = [self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _OF_ROOM]
         self._give_room(-_ROOM, 0)
-        self._copied_at = self.connection.total_changes
+        self._copies_each = copying.EACH_IN_SWEEP
         try:
             yield
         finally:
+            self._copies_each = copying.EACH
             # Otherwise, an error has dropped the connection, and its memory.
             if self.connection is not None:
-                self._copy_pages(_FEW)
+                if self.has_line:
+                    copying.changed(0, self, each=copying.AFTER_SWEEP)
                 self._give_room(*usual)
                 self.connection.execute("PRAGMA shrink_memory")
-            self._copied_at = None
 
     def _give_room(self, *values: int) -> None:
         for name, value in zip(_OF_ROOM, values, strict=True):
             self.connection.execute(f"PRAGMA {name} = {value}")
-
-    def _copy_pages(self, changes: int) -> None:
-        """In `with_room`, copy pages from the write-ahead log to the file, if so many rows have changed meanwhile.
-
-        Nobody waits for that, and it waits for nobody. What is not copied now, a later commit copies.
-        """
-        if self._copied_at is not None and self.connection.total_changes - self._copied_at >= changes:
-            self._copied_at = self.connection.total_changes
-            # What was written is committed, even if this fails.
-            with suppress(sqlite3.Error):
-                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def let_others_write(self, *, within: float) -> None:
         # Within a transaction of its own, this thread would only wait for itself.
@@ -277,12 +263,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 raise
             raise CommitUnknown("Writing failed while the transaction was being committed.") from error
         self._end_turn()
-        if self._copied_at is not None:
-            self._copy_pages(_MANY)
-        elif self.has_line:
+        if self.has_line:
             changes = self.connection.total_changes
             rows, self._changes = changes - self._changes, changes
-            copying.changed(rows, self)
+            copying.changed(rows, self, each=self._copies_each)
 
     def _rollback(self) -> None:
         try:

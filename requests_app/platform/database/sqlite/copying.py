@@ -20,11 +20,17 @@ from requests_app.platform.lanes import Lane, LaneFull
 #: From this number of pages on (64 MB), SQLite itself copies within each commit. So the log has an end although nobody
 #: else copies.
 LIMIT = 16_000
-#: A process copies each time it has changed so many rows. Most rows change five pages.
-EACH = 1_000
+#: A process copies each time it has changed so many rows. Most rows change five pages. The log then has 10 MB at most,
+#: unless several processes write. While its file grows, a commit waits longer for the disk.
+EACH = 250
+#: A sweep copies less often, because its batches change the same pages of indexes. The log then has less than 100 MB.
+#: When the sweep ends, it copies if this process has changed at least the second number of rows.
+EACH_IN_SWEEP, AFTER_SWEEP = 8_000, 500
 #: The log begins again from its start only if all of its pages are copied while nobody writes. If it has fewer pages
 #: than this, nobody waits for that.
 LONG = 4_000
+#: When the log begins again, its file is cut to so many bytes. Below that, the file does not have to grow again.
+FILE_SIZE = 16 * 1024 * 1024
 #: For how many seconds the turn to write is waited for.
 TURN_SECONDS = 1.0
 
@@ -54,11 +60,14 @@ def in_thread() -> None:
     _Process.lane = Lane("pages", _copy_in_thread, most=1, crowd=1, patience=float("inf"))
 
 
-def changed(rows: int, wrapper: Any) -> None:
-    """Note that the connection has committed so many changed rows. Call it when it has given its turn back."""
+def changed(rows: int, wrapper: Any, *, each: int = EACH) -> None:
+    """Note that the connection has committed so many changed rows. Call it when it has given its turn back.
+
+    Copy if this process has changed `each` rows since it last copied.
+    """
     # Two threads may both read the same number. Then the process copies a little later.
     _Process.rows += rows
-    if _Process.rows < EACH:
+    if _Process.rows < each:
         return
     _Process.rows = 0
     if _Process.lane is None:
@@ -76,19 +85,26 @@ def copy(wrapper: Any) -> None:
     What was written is committed, even if this fails.
     """
     with suppress(sqlite3.Error, DatabaseError):
-        _copied(wrapper)
+        pages, done = _copied(wrapper)
+        if done == pages:
+            return
         # What was committed meanwhile.
-        if _copied(wrapper) < LONG:
+        pages, done_then = _copied(wrapper)
+        # If there is no more, somebody still reads what was there before those pages, and the turn would not help.
+        if done_then in (pages, done) or pages < LONG:
             return
         limits = replace(bounds.current(), threads=0, write=TURN_SECONDS)
         with bounds.within(limits), wrapper.turn_of_one_statement():
             _copied(wrapper)
 
 
-def _copied(wrapper: Any) -> int:
-    """Copy the pages that are committed now, and return how many the log has. Nobody waits for this."""
-    _is_busy, pages, _done = wrapper.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return int(pages)
+def _copied(wrapper: Any) -> tuple[int, int]:
+    """Copy the pages that are committed now. Return how many the log has, and how many of them are copied.
+
+    Nobody waits for this.
+    """
+    _is_busy, pages, done = wrapper.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages), int(done)
 
 
 def _copy_in_thread(_rounds: list[_Round]) -> None:
