@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from audit_app import batches as stored
-from audit_app import log_events, tree
+from audit_app import log_events, periods, tree
 from audit_app.checkpoint_history import older, signed
 from audit_app.checkpoints import newest, origin_of
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard
@@ -380,26 +381,18 @@ def _between(wanted: EvidenceScope, part: BundledShard) -> tuple[int, int]:
 
     Within a shard, the entries are in the order of time.
     """
-    [rows] = part.sources()
-    otherwise = part.first_seq + part.end
-    # Search by time, which has an index. With the number alone, the database would read the log from its start.
-    start = _first(rows.filter(at__gte=wanted.since), otherwise) if wanted.since else part.first_seq + part.start
-    end = _first(rows.filter(at__gte=wanted.until), otherwise) if wanted.until else otherwise
+    first, end = part.first_seq + part.start, part.first_seq + part.end
+    found = partial(periods.first_since, wanted.tenant_id, first=first, end=end)
+    start = found(wanted.since) if wanted.since else first
+    end = found(wanted.until) if wanted.until else end
     return start - part.first_seq, max(start, end) - part.first_seq
-
-
-def _first(rows: QuerySet[AuditEntry], otherwise: int) -> int:
-    found = rows.order_by("at", "seq").values_list("seq", flat=True).first()
-    return otherwise if found is None else found
 
 
 def _matching(wanted: EvidenceScope, first: int, end: int) -> QuerySet[AuditEntry]:
     rows = AuditEntry.objects.filter(tenant_id=wanted.tenant_id, seq__gte=first, seq__lt=end)
     if wanted.access_request:
         return rows.filter(correlation_id=wanted.access_request)
-    if wanted.since:
-        rows = rows.filter(at__gte=wanted.since)
-    return rows.filter(at__lt=wanted.until) if wanted.until else rows
+    return periods.within(rows, wanted.tenant_id, since=wanted.since, until=wanted.until)
 
 
 def _require_proofs(part: BundledShard) -> None:

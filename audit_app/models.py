@@ -71,7 +71,6 @@ class AuditEntry(models.Model):
             models.Index(fields=["tenant_id", "event", "-seq"], name="audit_entry_by_event"),
             models.Index(fields=["tenant_id", "actor_id", "-seq"], name="audit_entry_by_actor"),
             models.Index(fields=["tenant_id", "correlation_id", "seq"], name="audit_entry_by_request"),
-            models.Index(fields=["tenant_id", "at"], name="audit_entry_by_time"),
         ]
 
     def __str__(self) -> str:

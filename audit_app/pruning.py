@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Exists, Min, OuterRef
 
-from audit_app import canonical, checkpoints, log_events, search_index
+from audit_app import canonical, checkpoints, log_events, periods, search_index
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, SignedHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles
@@ -56,7 +56,7 @@ def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | No
     """
     head = ChainHead.objects.get(pk=tenant_id)
     remaining = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
-    newest_old = remaining.filter(at__lt=before).order_by("-at", "-seq").values_list("seq", flat=True).first()
+    newest_old = periods.last_before(tenant_id, before, first=head.pruned_to)
     if newest_old is None:
         return None
     covered, checkpoint = _covered(head)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from audit_app import periods
 from audit_app.models import AuditEntry, ChainHead
 
 BATCH = 1000
@@ -34,21 +35,7 @@ def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
         rows = rows.filter(actor_id=wanted.actor_id)
     if wanted.correlation_id:
         rows = rows.filter(correlation_id=wanted.correlation_id)
-    if wanted.since:
-        first = _of_time(tenant_id).filter(at__gte=wanted.since).order_by("at", "seq").first()
-        rows = rows.none() if first is None else rows.filter(seq__gte=first)
-    if wanted.until:
-        last = _of_time(tenant_id).filter(at__lt=wanted.until).order_by("-at", "-seq").first()
-        rows = rows.none() if last is None else rows.filter(seq__lte=last)
-    return rows
-
-
-def _of_time(tenant_id: UUID) -> QuerySet[AuditEntry, int]:
-    """Return the numbers of the entries, in order to find a time in the log.
-
-    No entry is older than the entry before it, so a time is a number. With numbers, a page reads only its own entries.
-    """
-    return AuditEntry.objects.filter(tenant_id=tenant_id).values_list("seq", flat=True)
+    return periods.within(rows, tenant_id, since=wanted.since, until=wanted.until)
 
 
 def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from audit_app import checkpoints, closing_shards, heads, heads_place, log_events, pruning, unwitnessed
@@ -234,8 +234,9 @@ def _due(at: datetime) -> list[UUID]:
     found: list[UUID] = []
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():
-        old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
-        other = old.exclude(event__in=[LOG_PRUNED, *log_events.RETAINED])
-        due = stored.filter(Exists(other), log_retention_days=days)
+        # The first of the others is the oldest one (audit_app/periods.py).
+        others = AuditEntry.objects.exclude(event__in=[LOG_PRUNED, *log_events.RETAINED])
+        oldest = Subquery(others.filter(tenant_id=OuterRef("pk")).order_by("seq").values("at")[:1])
+        due = stored.filter(log_retention_days=days).alias(oldest=oldest).filter(oldest__lt=_cutoff(at, days))
         found += due.order_by("pk").values_list("pk", flat=True)
     return found

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import Max, Q, QuerySet
 
+from audit_app import periods
 from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogCheck
 from requests_app.domain import policy
@@ -99,14 +100,14 @@ def entries(log: Log) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(tenant_id=log.pk)
 
 
-def on_ticket(rows: QuerySet[AuditEntry], ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
+def on_ticket(rows: QuerySet[AuditEntry], log: Log, ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
     """Filter the entries about a ticket and about its access requests. All such entries are newer than the ticket."""
     ticket = Ticket.objects.visible_to(actor).filter(pk=ticket_id).first()
     if ticket is None:
         return rows.none()
     access_requests = AccessRequest.objects.filter(ticket=ticket).values_list("pk", flat=True)
     about = Q(subject_type="ticket", subject_id=str(ticket.pk)) | Q(correlation_id__in=list(access_requests))
-    return rows.filter(about, at__gte=ticket.opened_at)
+    return periods.within(rows.filter(about), log.pk, since=ticket.opened_at, until=None)
 
 
 def head(tenant: Tenant | Log) -> Head:

@@ -10,9 +10,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from audit_app import periods, search_index
 from audit_app import queries as audit
 from audit_app import search as searching
-from audit_app import search_index
 from audit_app.models import AuditEntry
 from audit_app.search_terms import Words, facts, terms
 from requests_app.domain.errors import Unacceptable
@@ -112,15 +112,15 @@ class Matches:
 
     def _at(self, at: datetime) -> int:
         """Return the number of the first entry that is not older than this."""
-        rows = AuditEntry.objects.filter(tenant_id=self.log_id, at__gte=at).order_by("at", "seq")
-        first = rows.values_list("seq", flat=True).first()
-        return self.end if first is None else first
+        return periods.first_since(self.log_id, at, end=self.end)
 
 
 def matches(search: Search, log_id: UUID, *, end: int) -> Matches:
     """Return the entries before number `end` that match a search by words."""
-    found = Matches(rows=search.rows(log_id), log_id=log_id, words=search.parts, end=end)
-    return found.in_period(search.wanted.since, search.wanted.until)
+    wanted = search.wanted
+    whole = replace(search, wanted=replace(wanted, since=None, until=None))
+    found = Matches(rows=whole.rows(log_id), log_id=log_id, words=search.parts, end=end)
+    return found.in_period(wanted.since, wanted.until)
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,14 @@ def test_dates_of_entries_are_offered_within_one_log(cast: Cast, staff: Client, 
     assert {row["pk"] for row in rows} == set(
         AuditEntry.objects.filter(tenant_id=cast.fabrikam.pk, at__year=2099).values_list("pk", flat=True)
     )
+    assert rows
+    assert found(staff, AuditEntry, **log, at__year=2099) == found(
+        staff, AuditEntry, **log, at__year=2099, at__month=12
+    )
+    day = {"at__year": 2099, "at__month": 12, "at__day": 30}
+    assert found(staff, AuditEntry, **log, **day) == [row["pk"] for row in rows]
+    assert found(staff, AuditEntry, **log, **day | {"at__day": 29}) == []
+    assert found(staff, AuditEntry, **log, **day | {"at__day": 31}) == []
     # No index orders the entries of all logs by date. So a date without a log is refused.
     assert staff.get(address(AuditEntry), {"at__year": 2099}).status_code == 400
 

@@ -139,6 +139,10 @@ def paths(cast: Cast) -> list[tuple[str, str]]:
     opened += [("ada", f"/tickets/?state=any&after={here}".replace("+", "%2B"))]
     opened += [("ada", reverse("web:mutes", args=[cast.contoso.pk]) + query) for query in ("", "?find=priya")]
     opened += [("stella", "/admin/"), *(("stella", f"/admin/requests_app/{name}/") for name in LISTS)]
+    log_of_staff = f"/admin/audit_app/auditentry/?tenant_id={cast.contoso.pk}"
+    opened += [
+        ("stella", log_of_staff + query) for query in ("", "&at__year=2026", "&at__year=2026&at__month=1&at__day=2")
+    ]
     return opened + [("otto", log + query) for query in entries]
 
 

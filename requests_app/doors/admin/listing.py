@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
-from django.db.models import Max, Min
 from django.utils import dateformat, timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -101,13 +100,8 @@ def _dates(changes: ChangeList) -> dict[str, Any] | None:
 
     Django's own version reads every row to find the dates. This version reads only the two ends of an index.
     """
-    name = changes.date_hierarchy
-    rows = cast(Any, changes.model_admin).dated_rows(changes) if name else None
-    if rows is None:
-        return None
-    # There is one query for each end. With one query for both ends, SQLite would read the whole index.
-    ends = [rows.order_by().aggregate(end=of(name))["end"] for of in (Min, Max)]
-    if ends[0] is None:
+    name, ends = changes.date_hierarchy, cast(Any, changes.model_admin).first_and_last(changes)
+    if not ends or ends[0] is None:
         return None
     first, last = (timezone.localtime(end).date() for end in ends)
     chosen = (changes.params.get(f"{name}__{part}") for part in (_YEAR, _MONTH, _DAY))

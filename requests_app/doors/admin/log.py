@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from audit_app import witnesses
+from audit_app import periods, witnesses
 from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, LogAlarm, Witness
 from audit_app.notes import BadNote, Verifier
@@ -131,6 +133,24 @@ def part(head: ChainHead) -> str:
     return str(head.shard + 1)
 
 
+def _in_days(rows: QuerySet, query: QueryDict) -> QuerySet:
+    """Narrow the list to the numbers of the year, month or day that was chosen.
+
+    Django has checked the date, and compares the times of the entries. There is no index of these.
+    """
+    log, year, month, day = (query.get(name) for name in ("tenant_id", "at__year", "at__month", "at__day"))
+    if not (log and _is_uuid(log) and year):
+        return rows
+    begin = dt.date(int(year), int(month or 1), int(day or 1))
+    end = begin + dt.timedelta(days=1)
+    if not day:
+        # 32 days after the first of a month, it is the next month.
+        end = (begin + dt.timedelta(days=32)).replace(day=1) if month else begin.replace(year=begin.year + 1)
+    zone = timezone.get_current_timezone()
+    since, until = (dt.datetime.combine(date, dt.time.min, tzinfo=zone) for date in (begin, end))
+    return periods.within(rows, UUID(log), since=since, until=until)
+
+
 class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     list_display = ("at", event, actor, access_request, tenant, door, "seq")
     list_filter = (
@@ -140,8 +160,9 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         in_one_log(by_row("correlation_id", _("access request"), AccessRequest)),
         in_one_log(by_row("subject_id", _("about"))),
     )
-    # Dates are offered only after a log was chosen: the index on `at` is for one log.
+    # Dates are offered only after a log was chosen: within a log, they are in the order of the numbers.
     date_hierarchy = "at"
+    sortable_by = ("seq",)
     lead = SEALED
     words = _("Log entries")
     search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
@@ -150,9 +171,12 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         log = log_name(row.tenant_id, row.tenant_name)
         return str(_("%(log)s, entry %(number)d") % {"log": log, "number": row.seq})
 
-    def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
+    def first_and_last(self, changes: Any) -> list[Any]:
         chosen = changes.params.get("tenant_id")
-        return AuditEntry.objects.filter(tenant_id=chosen) if chosen and _is_uuid(chosen) else None
+        if not chosen or not _is_uuid(chosen):
+            return []
+        rows = AuditEntry.objects.filter(tenant_id=chosen).values_list("at", flat=True)
+        return [rows.order_by(order).first() for order in ("seq", "-seq")]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         is_date = lookup.startswith(f"{self.date_hierarchy}__")
@@ -188,6 +212,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
 
         The query also names the tenant, because the index for this search begins with the tenant.
         """
+        queryset = _in_days(queryset, request.GET)
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:
             return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from audit_app import checkpoints, keys
+from audit_app import checkpoints, keys, periods
 from audit_app.exported_entries import ExportedEntry, read
 from audit_app.models import AuditEntry, LogKey
 from audit_app.queries import Filter
@@ -141,19 +141,23 @@ class EntryFilter(django_filters.FilterSet):
     event = django_filters.ChoiceFilter(choices=[(name, name) for name in EVENTS])
     actor = IdFilter(field_name="actor_id")
     access_request = IdFilter(field_name="correlation_id")
-    ticket = IdFilter(method="on_ticket")
-    since = InstantFilter(field_name="at", lookup_expr="gte")
-    until = InstantFilter(field_name="at", lookup_expr="lt")
+    ticket = IdFilter(method="as_it_is")
+    since = InstantFilter(method="as_it_is")
+    until = InstantFilter(method="as_it_is")
     after = WholeFilter(field_name="seq", lookup_expr="gt")
     before = WholeFilter(field_name="seq", lookup_expr="lt")
     q = django_filters.CharFilter(method="as_it_is", max_length=120)
 
-    def as_it_is(self, rows: Any, _name: str, _value: str) -> Any:
+    def as_it_is(self, rows: Any, _name: str, _value: Any) -> Any:
         return rows
 
     def selected(self, log: Log) -> Any:
-        """Return the entries that match, also by the words in `q`."""
+        """Return the entries that match, also by time, ticket, and the words in `q`."""
         values = self.form.cleaned_data
+        rows = self.qs
+        if values["ticket"]:
+            actor = self.request.parser_context["view"].actor
+            rows = queries.on_ticket(rows, log, values["ticket"], actor=actor)
         wanted = Filter(
             event=values["event"] or "",
             actor_id=values["actor"],
@@ -163,12 +167,9 @@ class EntryFilter(django_filters.FilterSet):
         )
         search = Search(wanted=wanted, words=values["q"] or "")
         if not search.is_by_words:
-            return self.qs
-        found = replace(matches(search, log.pk, end=queries.head(log).size), rows=self.qs)
+            return periods.within(rows, log.pk, since=values["since"], until=values["until"])
+        found = replace(matches(search, log.pk, end=queries.head(log).size), rows=rows)
         return found.filter(seq__gt=values["after"], seq__lt=values["before"])
-
-    def on_ticket(self, rows: Any, _name: str, value: UUID) -> Any:
-        return queries.on_ticket(rows, value, actor=self.request.parser_context["view"].actor)
 
 
 # --- Routes --------------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, transaction
-from django.db.models import BooleanField, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import BooleanField, Exists, OuterRef, QuerySet
 
+from audit_app import periods
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock
 from requests_app.domain.ids import id_by_time
@@ -126,12 +126,9 @@ def _begin(webhook_id: UUID, log_ids: Sequence[UUID]) -> None:
     """Create a webhook's cursors in these logs. Each begins at the first entry since the webhook was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
-        since = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__gte=from_at, seq__lt=OuterRef("size"))
-        first = Subquery(since.order_by("at", "seq").values("seq")[:1])
-        heads = ChainHead.objects.filter(pk__in=log_ids).annotate(first=Coalesce(first, "size"))
         places = [
             WebhookCursor(webhook_id=webhook_id, log_id=log_id, next_seq=seq)
-            for log_id, seq in heads.values_list("pk", "first")
+            for log_id, seq in periods.firsts_since(log_ids, from_at).items()
         ]
         WebhookCursor.objects.bulk_create(places, ignore_conflicts=True)
 
