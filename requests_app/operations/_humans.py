@@ -11,12 +11,9 @@ from django.db.models import Q, QuerySet
 from audit_app import recorder
 from requests_app.domain.acts.installation import ACCOUNTS_LINKED
 from requests_app.domain.events import PROVIDER_LOG
-from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Decision, Membership, Person, mailboxes
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._ending import end_access
-
-_UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def lock_humans(*humans: UUID) -> None:
@@ -86,7 +83,7 @@ def merge(current: Step, remaining: UUID, gone: UUID) -> int:
     both = {remaining, gone}
     rows = _of_humans(remaining, gone).prefetch_related("decisions__decider")
     broken = [row.pk for row in rows if _stands_twice(row, both)]
-    under_way = AccessRequest.objects.filter(state__in=_UNDER_WAY)
+    under_way = AccessRequest.objects.not_ended()
     under_way.filter(requester_human=gone).exclude(pk__in=broken).update(requester_human=remaining)
     return end_access(current, AccessRequest.objects.filter(pk__in=broken), cause="accounts-linked")
 
@@ -95,7 +92,7 @@ def part(person: Person) -> UUID:
     """Give one account a new human id and return that id. Earlier decisions do not change."""
     person.human_id = uuid4()
     person.save(update_fields=["human_id"])
-    raised = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
+    raised = AccessRequest.objects.not_ended().filter(requested_by=person)
     raised.update(requester_human=person.human_id)
     return person.human_id
 
@@ -120,8 +117,8 @@ def witness_in(current: Step, event: str, logs: list[UUID], **fields: Any) -> No
 def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
     decided = Decision.objects.filter(Q(decider_human__in=humans) | Q(decider__human_id__in=humans))
     raised = Q(requester_human__in=humans) | Q(requested_by__human_id__in=humans)
-    rows = AccessRequest.objects.filter(raised | Q(pk__in=decided.values("access_request")))
-    return rows.filter(state__in=_UNDER_WAY)
+    rows = AccessRequest.objects.not_ended()
+    return rows.filter(raised | Q(pk__in=decided.values("access_request")))
 
 
 def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:

@@ -18,7 +18,6 @@ from requests_app.domain.acts.provider_directory import (
     REMOVE_PROVIDER_PERSON,
 )
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
-from requests_app.domain.states import PENDING, State
 from requests_app.identity.sso import domains
 from requests_app.models import AccessRequest, DirectoryRecord, GroupMember, GroupRole, Person, Tenant
 from requests_app.operations import _group_roles as group_roles
@@ -51,9 +50,6 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._perform import perform
 from requests_app.queries.single_sign_on import has_provider_connection
-
-#: The states of an access request that waits, or whose window is open.
-_UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def provision_provider_person(*, profile: Profile, actor: Actor, drop: Drop = None) -> Person:
@@ -230,7 +226,8 @@ def _require_changeable(person: Person, changed: list[str], *, at: datetime) -> 
     if "name" in changed and is_waiting:
         words = _("Customers got a mail that %(name)s gets a role. Change the name after the role has taken effect.")
         raise Unacceptable(words % {"name": person.name}, field="displayName")
-    if "name" in changed and AccessRequest.objects.filter(requested_by=person, state__in=_UNDER_WAY).exists():
+    raised = AccessRequest.objects.not_ended().filter(requested_by=person)
+    if "name" in changed and raised.exists():
         words = _(
             "An access request or a window of %(name)s has not ended, and the customer reads this name there. Change "
             "the name afterwards."

@@ -8,7 +8,6 @@ import pytest
 
 from requests_app import operations
 from requests_app.domain.errors import DomainError
-from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Grant, Resource, Service, Tenant
 from tests.cast import Cast
 from tests.concurrency.test_races import at_once
@@ -21,12 +20,9 @@ def world(transactional_db: None, cast: Cast) -> Cast:
     return cast
 
 
-UNDER_WAY = (*PENDING, State.OPEN)
-
-
 def _left() -> list[str]:
     """Return the states of the access requests that still wait or are open, and "grant" for each open window."""
-    states = list(AccessRequest.objects.filter(state__in=UNDER_WAY).values_list("state", flat=True))
+    states = list(AccessRequest.objects.not_ended().values_list("state", flat=True))
     return states + ["grant"] * Grant.objects.filter(closed_at=None).count()
 
 
