@@ -78,6 +78,10 @@ class Pool:
     can use at most `most_of_one` threads at a time, because a long request that runs can't be cancelled. `most_waiting`
     limits the length of the queue. If the queue is full and a client with few waiting requests sends another one, the
     client with the most waiting requests loses its last one.
+
+    The thread that was free for the shortest time gets the next job. Each thread that has run requests fills its own
+    memory: a connection to the database with its statements and pages, and an arena of malloc(3). So no more threads
+    do this than requests have run at the same time.
     """
 
     def __init__(
@@ -88,7 +92,8 @@ class Pool:
         self._lock, self._under_way = threading.Lock(), 0
         # The number of running jobs of each client.
         self._at_work = Counter[str]()
-        self._arrived = threading.Condition(self._lock)
+        # What each free thread waits for. The one that became free last is at the end.
+        self._free: list[threading.Condition] = []
         # When a thread last became free or busy, or a job entered the empty queue.
         self._moved_at = clock.monotonic()
         for number in range(threads):
@@ -100,6 +105,11 @@ class Pool:
         """The number of seconds in which no job has begun or ended. 0 if a thread is free and no job waits."""
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
+
+    @property
+    def free(self) -> int:
+        """How many threads wait for a job."""
+        return len(self._free)
 
     @property
     def is_waited_for(self) -> bool:
@@ -118,7 +128,8 @@ class Pool:
             queue.append(job)
             is_over_share = self._at_work[client] + len(queue) > self._most_of_one
             job.may_wait = self._under_way >= self.threads or is_over_share
-            self._arrived.notify()
+            if self._free:
+                self._free.pop().notify()
         return job
 
     def _make_room(self, client: str) -> None:
@@ -128,11 +139,12 @@ class Pool:
         longest.pop().refuse()
         self._under_way -= 1
 
-    def _next(self) -> tuple[str, Job]:
+    def _next(self, arrived: threading.Condition) -> tuple[str, Job]:
         """Wait for a job that can run, and return it with its client. The clients take turns."""
-        with self._arrived:
+        with self._lock:
             while (client := self._whose_turn()) is None:
-                self._arrived.wait()
+                self._free.append(arrived)
+                arrived.wait()
             queue = self._queues.pop(client)
             job = queue.popleft()
             if queue:
@@ -150,8 +162,9 @@ class Pool:
             time.sleep(0.02)
 
     def _work(self) -> None:
+        arrived = threading.Condition(self._lock)
         while True:
-            client, job = self._next()
+            client, job = self._next(arrived)
             try:
                 if self._most is not None and clock.monotonic() - job.since > PATIENCE:
                     job.refuse()
@@ -166,8 +179,7 @@ class Pool:
                     self._at_work[client] -= 1
                     if not self._at_work[client]:
                         del self._at_work[client]
+                    # At most one job may run now that waited for this one, and this thread looks for it next.
                     self._moved_at = clock.monotonic()
-                    # A job that waited for this one may now run in another thread, which must be woken.
-                    self._arrived.notify()
             # Otherwise the last request would stay in memory until the next one arrives.
             del job
