@@ -37,6 +37,7 @@ def run(program: str, words: list[str]) -> None:
     from requests_app.platform import forks
 
     starting.collect_rarely()
+    starting.share_arenas()
     forks.allow()
     if words[:1] == ["doctor"]:
         _examine_broken_settings(words)

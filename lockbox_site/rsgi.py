@@ -11,6 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     starting.collect_rarely()
+    starting.share_arenas()
     django.setup()
     # Set before the first query, so that a database that does not answer can't block the start.
     statements.bound()

@@ -26,6 +26,7 @@ def main(words: list[str]) -> None:
         _store_name(company)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     starting.collect_rarely()
+    starting.share_arenas()
     try:
         with starting.settings_or_exit(PROGRAM):
             import django
