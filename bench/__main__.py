@@ -301,6 +301,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="a part of the names of the pages that are opened")
     parser.add_argument("--each", action="store_true", help="pages: all roles call the API, 9 times each")
     parser.add_argument("--minutes", type=float, default=60, help="how long the memory of the parts is watched")
+    parser.add_argument("--rate", type=float, default=1, help="growth: share of the usual load")
     parser.add_argument("--plot", default="growth.svg", help="the file for the plot of that memory")
     parser.add_argument("--watched", type=int, default=60, help="seconds for which the product is watched at rest")
     parser.add_argument("--peers", action="store_true", help="libraries of other makers, too, from PyPI")

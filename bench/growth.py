@@ -62,9 +62,20 @@ class Curve:
         spread = sum((at - middle) ** 2 for at, _memory in points)
         return 3600 * sum((at - middle) * memory for at, memory in points) / spread if spread else 0.0
 
+    def quarters(self) -> list[float]:
+        """Return the mean of the memory in each quarter of the time."""
+        end = self.at[-1] + 1
+        parts: list[list[int]] = [[] for _ in range(4)]
+        for at, memory in zip(self.at, self.memory, strict=True):
+            parts[int(4 * at / end)].append(memory)
+        return [sum(part) / len(part) for part in parts if part]
 
-def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result], list[str]]:
-    """Load the product for so many minutes, and write the plot. Return the growth, and a line for each part."""
+
+def run(cast: Cast, minutes: float, rate: float, plot: Path, bar: Any) -> tuple[list[Result], list[str]]:
+    """Load the product for so many minutes, and write the plot. Return the growth, and a line for each part.
+
+    A rate of 0.5 is half of the usual load.
+    """
     keys.create()
     people = sizing.people(cast)
     cookies = [sizing.cookie(person) for person in people[:CLIENTS]]
@@ -78,10 +89,10 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result],
     with product.running(whole=True, EMAIL_URL="dummymail://") as running:
         found, calls = sizing.Found([]), Calls(running.port, stopping)
         loads = [
-            partial(sizing.load, running.port, cookies, int(minutes * 60), found),
-            partial(_live, cast, stopping),
-            partial(calls.repeat, ASKED_EVERY, partial(calls.ask, gateway, _question(grant))),
-            partial(calls.repeat, OPENED_EVERY, partial(calls.open, priya, _items(cast, grant))),
+            partial(sizing.load, running.port, cookies, int(minutes * 60), found, pace=sizing.PACE / rate),
+            partial(_live, cast, PACE / rate, stopping),
+            partial(calls.repeat, ASKED_EVERY / rate, partial(calls.ask, gateway, _question(grant))),
+            partial(calls.repeat, OPENED_EVERY / rate, partial(calls.open, priya, _items(cast, grant))),
             *[partial(calls.repeat, 0.0, partial(calls.follow, reader, cast.contoso.pk)) for reader in readers],
         ]
         threads = [threading.Thread(target=load, daemon=True) for load in loads]
@@ -99,7 +110,8 @@ def run(cast: Cast, minutes: float, plot: Path, bar: Any) -> tuple[list[Result],
     for name, curve in curves.items():
         lines.append(
             f"{name}: {curve.memory[0] / 1e6:,.0f} MB at the beginning, {max(curve.memory) / 1e6:,.0f} at most, "
-            f"{curve.memory[-1] / 1e6:,.0f} at the end; {curve.growth() / 1e6:+,.1f} MB an hour"
+            f"{curve.memory[-1] / 1e6:,.0f} at the end; {curve.growth() / 1e6:+,.1f} MB an hour; mean of each quarter "
+            f"{', '.join(f'{mean / 1e6:,.1f}' for mean in curve.quarters())} MB"
         )
     growth = {"megabytes": curves["all"].growth() / 1e6}
     results = [Result("growth of all parts", found.seconds, minutes * 60, "none", numbers=growth)]
@@ -190,9 +202,9 @@ def _watch(running: product.Product, seconds: float, curves: dict[str, Curve], b
         time.sleep(EVERY_SECONDS)
 
 
-def _live(cast: Cast, stopping: threading.Event) -> None:
+def _live(cast: Cast, pace: float, stopping: threading.Event) -> None:
     """Take access requests through their states, so that there are mails, entries and ends."""
-    while not stopping.wait(PACE):
+    while not stopping.wait(pace):
         grant = cast.opened(ticket=cast.ticket())
         operations.release(grant.access_request_id, actor=cast.as_("priya"))
 

@@ -201,7 +201,8 @@ def _sizing(here: Here) -> Found:
 def _growth(here: Here) -> Found:
     from bench import growth
 
-    return growth.run(here.cast, here.arguments.minutes, Path(here.arguments.plot), here.bar)
+    asked = here.arguments
+    return growth.run(here.cast, asked.minutes, asked.rate, Path(asked.plot), here.bar)
 
 
 def _empty(_arguments: Namespace) -> list[World]:

@@ -173,12 +173,12 @@ def cookie(person: Person) -> str:
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
-def load(port: int, cookies: list[str], seconds: int, found: Found) -> None:
+def load(port: int, cookies: list[str], seconds: int, found: Found, *, pace: float = PACE) -> None:
     until, lock = time.monotonic() + seconds, threading.Lock()
 
     def use(number: int) -> None:
         calls = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        time.sleep(PACE * number / len(cookies))
+        time.sleep(pace * number / len(cookies))
         turn = number
         while time.monotonic() < until:
             started = time.perf_counter()
@@ -192,7 +192,7 @@ def load(port: int, cookies: list[str], seconds: int, found: Found) -> None:
                 found.seconds.append(took)
                 found.failed += answer.status != 200
             turn += 1
-            time.sleep(max(0.0, PACE - took))
+            time.sleep(max(0.0, pace - took))
 
     with ThreadPoolExecutor(len(cookies)) as pool:
         list(pool.map(use, range(len(cookies))))
