@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
 from types import NoneType
@@ -168,10 +168,21 @@ def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
     for field in fields:
         usual, found = _usual(field, is_sqlite), [*map(attrgetter(field.attname), rows)]
         kinds = set(map(type, found))
-        if not kinds.issubset(usual):
-            found = [_value_of(value, field, usual, is_sqlite, here) for value in found]
+        if not all(issubclass(kind, usual) for kind in kinds):
+            found = _converted(found, kinds, field, usual, is_sqlite, here)
         columns.append(found)
     return [*map(list, zip(*columns, strict=True))]
+
+
+def _converted(
+    values: list[Any], kinds: set[type], field: Any, usual: tuple[type, ...], is_sqlite: bool, here: Any
+) -> list[Any]:
+    if kinds == {UUID}:
+        # A call for each value takes longer than its digits.
+        return [f"{value.int:032x}" for value in values] if is_sqlite else values
+    if isinstance(field, JSONField) and len(set(map(repr, values))) == 1:
+        return [field.get_db_prep_save(values[0], here)] * len(values)
+    return [_value_of(value, field, usual, is_sqlite, here) for value in values]
 
 
 def _value_of(value: Any, field: Any, usual: tuple[type, ...], is_sqlite: bool, here: Any) -> Any:
@@ -199,6 +210,9 @@ def _usual(field: Field[Any, Any], is_sqlite: bool) -> tuple[type, ...]:
 @lru_cache(maxsize=256)
 def _as_sqlite_has_it(at: datetime) -> Any:
     """Return an instant as Django's fields store it in SQLite."""
+    if at.tzinfo is UTC and connection.timezone is UTC:
+        # Django needs several times as long, and each window has an end of its own.
+        return str(at.replace(tzinfo=None))
     return connection.ops.adapt_datetimefield_value(at)
 
 

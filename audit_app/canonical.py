@@ -27,7 +27,7 @@ _WRITER = c_make_encoder and c_make_encoder(None, _ENCODER.default, quoted, None
 @lru_cache(maxsize=256)
 def instant(at: datetime) -> str:
     """Return the time in UTC (RFC 3339), always with six decimal digits, so that equal times have equal bytes."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def encode(record: dict[str, Any]) -> bytes:
@@ -37,7 +37,7 @@ def encode(record: dict[str, Any]) -> bytes:
     safe integers, booleans and null, also in dicts and lists: such names have the same order by code point and
     by UTF-16. The library encodes every record that contains anything else.
     """
-    return _text(record).encode()
+    return text(record).encode()
 
 
 def entry(
@@ -52,15 +52,17 @@ def entry(
     subject_id: str,
     access_request: UUID | None,
     detail: dict[str, Any],
+    who: str | None = None,
 ) -> bytes:
     """Return the canonical bytes of an entry of a log, as `encode` makes them of the whole record.
 
     Only the actor and the detail have values of many types. The other members of an entry are always the same, in this
-    order. Raise TypeError for a number or null where a text belongs.
+    order. `who` is the `text` of the actor, if the caller has it already. Raise TypeError for a number or null where a
+    text belongs.
     """
     request = f'"{_id(access_request)}"' if access_request else "null"
     return (
-        f'{{"access_request":{request},"actor":{_text(actor)},"at":"{instant(at)}","detail":{_text(detail)}'
+        f'{{"access_request":{request},"actor":{who or text(actor)},"at":"{instant(at)}","detail":{text(detail)}'
         f',"door":{quoted(door)},"event":{quoted(event)},"seq":{seq}'
         f',"subject":{{"id":{quoted(subject_id)},"type":{quoted(subject_type)}}}'
         f',"tenant":"{_id(tenant)}","v":{VERSION}}}'
@@ -71,7 +73,8 @@ def entry(
 _id = lru_cache(maxsize=1024)(str)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return the canonical text of one value of a record."""
     if not _is_plain(value):
         return rfc8785.dumps(value).decode()
     return "".join(_WRITER(value, 0)) if _WRITER else _ENCODER.encode(value)

@@ -113,7 +113,11 @@ def record_in(
         raise NotInTransaction("record_in() was called outside a transaction")
     for listener in _listeners if calls_listeners else ():
         listener()
-    rows = [_appended(entry, heads[entry.tenant_id], at) for entry, at in entries]
+    # Of many entries, nearly all have the same actor.
+    texts = {
+        id(actor): canonical.text(actor) for actor in {id(each.actor): each.actor for each, _at in entries}.values()
+    }
+    rows = [_appended(entry, heads[entry.tenant_id], at, who=texts[id(entry.actor)]) for entry, at in entries]
     moved = [heads[tenant_id] for tenant_id in sorted({row.tenant_id for row in rows})]
     if not rows:
         return []
@@ -326,8 +330,11 @@ def _claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | Non
     return heads, max((row[-1] for row in found), default=None)
 
 
-def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
-    """Return the row for an entry at the end of its log, and move the head forward."""
+def _appended(entry: Witnessed, head: ChainHead, at: datetime, *, who: str | None = None) -> AuditEntry:
+    """Return the row for an entry at the end of its log, and move the head forward.
+
+    `who` is the canonical text of the actor, if the caller has it.
+    """
     at = at if head.last_at is None else max(at, head.last_at)
     seq, event, actor = head.size, str(entry.event), entry.actor
     body = canonical.entry(
@@ -341,6 +348,7 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
         subject_id=entry.subject_id,
         access_request=entry.correlation_id,
         detail=entry.detail,
+        who=who,
     )
     # Django needs much longer to make the row.
     row = AuditEntry.__new__(AuditEntry)

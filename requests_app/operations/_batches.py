@@ -23,8 +23,9 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.states import PENDING, State
-from requests_app.models import AccessRequest, Grant
+from requests_app.models import AccessRequest
 from requests_app.operations._change import Move, act, apply_all, begin
+from requests_app.operations._locked_rows import Due, claimed
 from requests_app.platform.database import bounds
 from requests_app.platform.database.compiled import CompiledQuery
 from requests_app.platform.database.errors import was_locked
@@ -38,14 +39,6 @@ LOCK_SECONDS = 0.5
 MOST_WAITS = 10
 #: For how many access requests a sweep plans its batches.
 PLANNED = 10_000
-#: The columns that the end of an access request needs. Its long texts are not fetched. A column that is missing here
-#: would be fetched for each row by itself.
-_NEEDED = ("id", "reference", "tenant_id", "state", "decide_by", "is_practice")
-#: The columns of a window that its end needs.
-_NEEDED_OF_GRANT = ("id", "access_request_id", "closes_at", "closed_at")
-
-#: An access request that is due: the ids of its tenant and of itself.
-Due = tuple[UUID, UUID]
 
 
 @dataclass
@@ -94,28 +87,15 @@ class Ripe:
     end: Callable[[list[Move]], None]
     has_grant: bool = False
 
-    def claimed(self, at: datetime, keys: Sequence[UUID], *, waits: bool) -> list[AccessRequest]:
-        """Lock those of these access requests that are still ripe, and return them in this order.
-
-        They are found by their keys alone. With the state or the end in the condition, PostgreSQL would read all access
-        requests that are open, and sort all windows.
-        """
-        which: Any = AccessRequest.objects.filter(pk__in=keys).only(*_NEEDED)
-        rows = {row.pk: row for row in which.claimed(waits=waits) if self._is_ripe(row, at)}
-        found = [rows[key] for key in keys if key in rows]
-        return self._with_grants(at, found, waits=waits) if self.has_grant and found else found
-
-    def _with_grants(self, at: datetime, rows: list[AccessRequest], *, waits: bool) -> list[AccessRequest]:
-        which: Any = Grant.objects.filter(access_request__in=[row.pk for row in rows]).only(*_NEEDED_OF_GRANT)
-        claimed = which.claimed(waits=waits)
-        grants = {each.access_request_id: each for each in claimed if each.closed_at is None and each.closes_at <= at}
-        for row in rows:
-            # As `row.grant = …` does, without Django's checks.
-            row._state.fields_cache["grant"] = grants.get(row.pk)
-        return [row for row in rows if row.pk in grants]
+    def claimed(self, at: datetime, due: Sequence[Due], *, waits: bool) -> list[AccessRequest]:
+        """Lock those of these access requests that are still ripe, and return them in this order."""
+        rows = claimed(due, has_grant=self.has_grant, waits=waits)
+        return [row for row in rows if self._is_ripe(row, at)]
 
     def _is_ripe(self, row: AccessRequest, at: datetime) -> bool:
-        return row.state == State.OPEN if self.has_grant else row.state in PENDING and row.decide_by <= at
+        if self.has_grant:
+            return row.state == State.OPEN and row.grant.closed_at is None and row.grant.closes_at <= at
+        return row.state in PENDING and row.decide_by <= at
 
 
 @dataclass
@@ -194,7 +174,7 @@ class _Sweep:
         """
         batch = _Batch()
         with act(self.declared, actor=self.actor) as current:
-            rows = self.ripe.claimed(self.at, [pk for _tenant, pk in due], waits=True) if waits else []
+            rows = self.ripe.claimed(self.at, due, waits=True) if waits else []
             tenants = {tenant_id for tenant_id, _pk in due}
             if waits:
                 recorder.lock(*tenants)
@@ -203,8 +183,8 @@ class _Sweep:
                 if each[0] not in heads:
                     batch.busy.setdefault(each[0], []).append(each)
             if not waits:
-                keys = [pk for tenant_id, pk in due if tenant_id in heads]
-                rows = self.ripe.claimed(self.at, keys, waits=False) if keys else []
+                free = [each for each in due if each[0] in heads]
+                rows = self.ripe.claimed(self.at, free, waits=False) if free else []
             now = current.at = clock.now() if now is None else clock.brought(now)
             steps = []
             for row in rows:

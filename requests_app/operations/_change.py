@@ -56,6 +56,7 @@ from requests_app.queries import standing
 security_log = structlog.get_logger("security")
 
 P = ParamSpec("P")
+_Facts = dict[str, Any] | None
 
 #: unique_violation (PostgreSQL, appendix A).
 _UNIQUE_VIOLATION = "23505"
@@ -224,19 +225,21 @@ class Step:
             [written] = recorder.record([entry], at=self.at, locked_head=self.head, beside=beside)
         return written
 
-    def entry(self, event: str, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
+    def entry(self, event: str, *, detail: _Facts = None, text: str = "", who: _Facts = None) -> recorder.Witnessed:
+        """Return the entry about the act. `who` is the actor as `described` returns it, if the caller has it."""
         assert self.tenant_id is not None
         mark = {"practice": True} if self.is_practice or is_practice(self.row) else {}
+        whole = {**self.detail, **(detail or {})}
         return recorder.Witnessed(
             tenant_id=self.tenant_id,
             event=str(event),
             door=self.actor.door,
-            actor=described(self.actor, decides=self.act.is_deciding),
+            actor=who or described(self.actor, decides=self.act.is_deciding),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
-            detail={**self.detail, **(detail or {}), **mark},
-            text=searched(text, {**self.detail, **(detail or {})}),
+            detail=whole | mark,
+            text=searched(text, whole),
         )
 
 
@@ -443,19 +446,19 @@ def apply(step: Move, *, posts: bool = False) -> None:
 def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
     """Make the same transition for many access requests, and write entries and messages, with a few statements.
 
-    The sweep uses this. All steps must have the same transition and change the same fields, and the caller has locked
-    the heads of their logs.
+    The sweep uses this. All steps must have the same actor and transition and change the same fields, and the caller
+    has locked the heads of their logs.
     """
     if not steps:
         return
     edge = steps[0].edge
-    state = str(edge.target)
+    state, who = str(edge.target), described(steps[0].actor, decides=steps[0].act.is_deciding)
     entries: list[tuple[recorder.Witnessed, datetime]] = []
     for step in steps:
         row = step.row
         row.state, row.state_changed_at = state, step.at
         detail = {"reference": row.reference, "state": state}
-        entries.append((step.entry(edge.event, detail=detail, text=row.reference), step.at))
+        entries.append((step.entry(edge.event, detail=detail, text=row.reference, who=who), step.at))
     changed = [Changed([step.row for step in steps], "state", "state_changed_at")]
     changed += merged(change for step in steps for change in step.changed)
     messages = [row_of(note, at=step.at) for step in steps for note in step.notes]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet, UUIDField
@@ -30,6 +35,20 @@ _FIRST_DECISION = CompiledQuery(
     ),
     row=UUIDField(),
 )
+
+#: An access request that is due: the ids of its tenant and of itself.
+Due = tuple[UUID, UUID]
+
+#: What the end of an access request needs, and of a window. A column that is missing here would be fetched for each row
+#: by itself.
+_OF_ROW, _OF_GRANT = ("reference", "state", "decide_by", "is_practice"), ("id", "closes_at", "closed_at")
+_ROWS, _GRANTS = AccessRequest._meta.db_table, Grant._meta.db_table
+#: The keys come as one value, each with its place. Rows are found by their keys alone. With the state or the end in the
+#: condition, PostgreSQL would read all access requests that are open, and sort all windows.
+_KEYS = {
+    "postgresql": "(SELECT id, place - 1 FROM unnest(%s::uuid[]) WITH ORDINALITY AS given(id, place)) AS k(id, place)",
+    "sqlite": "(SELECT value AS id, key AS place FROM json_each(%s)) AS k",
+}
 
 
 def earlier_decision(row: AccessRequest) -> list[Reads]:
@@ -80,3 +99,51 @@ def lock_access(which: QuerySet[Any]) -> None:
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
         Grant.objects.filter(access_request__in=held).locked_in_turn()
+
+
+@cache
+def _statement(vendor: str, *, has_grant: bool, waits: bool) -> str:
+    is_postgresql = vendor == "postgresql"
+    selected = [*(f"q.{name}" for name in _OF_ROW), *(f"g.{name}" for name in _OF_GRANT if has_grant)]
+    # SQLite reads the tables in the order of a CROSS JOIN.
+    join = "JOIN" if is_postgresql else "CROSS JOIN"
+    grants = f" {join} {_GRANTS} g ON g.access_request_id = q.id" if has_grant else ""
+    lock = f" FOR NO KEY UPDATE OF q{', g' * has_grant}{' SKIP LOCKED' * (not waits)}" if is_postgresql else ""
+    read = f"SELECT k.place, {', '.join(selected)} FROM {_KEYS[vendor]}"  # noqa: S608 - names of the models
+    return f"{read} {join} {_ROWS} q ON q.id = k.id{grants}{lock}"
+
+
+def claimed(due: Sequence[Due], *, has_grant: bool, waits: bool) -> list[AccessRequest]:
+    """Lock these access requests, with their windows if they have any, and return them in this order.
+
+    What somebody else has locked is left out, unless it waits. Each row has only the columns that its end needs.
+    """
+    rows = []
+    for place, *columns in sorted(_locked(due, has_grant=has_grant, waits=waits)):
+        tenant_id, pk = due[place]
+        row = AccessRequest.from_db(connection.alias, ("id", "tenant_id", *_OF_ROW), (pk, tenant_id, *columns[:4]))
+        if has_grant:
+            of_grant = Grant.from_db(connection.alias, ("access_request_id", *_OF_GRANT), (pk, *columns[4:]))
+            # As `row.grant = …` does, without Django's checks.
+            row._state.fields_cache["grant"] = of_grant
+        rows.append(row)
+    return rows
+
+
+def _locked(due: Sequence[Due], *, has_grant: bool, waits: bool) -> list[list[Any]]:
+    statement = _statement(connection.vendor, has_grant=has_grant, waits=waits)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            keys = ",".join(str(pk) for _tenant, pk in due)
+            cursor.execute(connection.prepared(statement), [f"{{{keys}}}"])  # type: ignore[attr-defined]  # our own
+            return list(cursor.fetchall())
+        cursor.execute(statement, [json.dumps([pk.hex for _tenant, pk in due])])
+        return [_read(row) for row in cursor.fetchall()]
+
+
+def _read(columns: Sequence[Any]) -> list[Any]:
+    """Return the columns of a row of SQLite with instants in UTC, and with the id of the window as an id."""
+    found: list[Any] = [each.replace(tzinfo=UTC) if type(each) is datetime else each for each in columns]
+    if len(found) > 5:
+        found[5] = UUID(found[5])
+    return found

@@ -198,10 +198,10 @@ def _statements(run: Callable[[], object]) -> list[str]:
     return [sql for sql in sent if sql.split()[0] not in ("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT")]
 
 
-#: A search for the first one, (the windows,) the access requests, the logs, and one statement that writes everything:
-#: the new states, the ends of the windows, the entries, the heads of their logs, and the messages. On SQLite, one
-#: statement writes one table.
-_OF_BATCH = {("postgresql", "expire"): 4, ("postgresql", "close"): 5, ("sqlite", "expire"): 7, ("sqlite", "close"): 9}
+#: A search for the first one, the logs, the access requests with their windows, and one statement that writes
+#: everything: the new states, the ends of the windows, the entries, the heads of their logs, and the messages. On
+#: SQLite, one statement writes one table.
+_OF_BATCH = {("postgresql", "expire"): 4, ("postgresql", "close"): 4, ("sqlite", "expire"): 7, ("sqlite", "close"): 8}
 
 
 @pytest.mark.dialect
@@ -218,7 +218,7 @@ def test_a_batch_of_any_size_takes_the_same_statements(cast: Cast, travel: Trave
     assert (few, many) == (many, _OF_BATCH[connection.vendor, act]), [sql[:150] for sql in found[-1]]
     read = [sql for sql in found[-1] if sql.startswith("SELECT")]
     # Long texts of the access request, and a column of the window that its end does not need.
-    assert [sql for sql in read if '"justification"' in sql or '"requests_app_grant"."level"' in sql] == []
+    assert [sql for sql in read if "justification" in sql or "level" in sql] == []
 
 
 @pytest.mark.postgres
@@ -243,10 +243,10 @@ def test_a_sweep_that_finds_nothing_takes_one_read_and_no_transaction(cast: Cast
     assert [query["sql"].split()[0] for query in captured.captured_queries] == ["SELECT"]
 
 
-#: The index by which each statement finds its rows.
+#: The indexes by which each statement finds its rows.
 _BY_INDEX = {
-    "close": ["grant_unclosed", "requests_app_accessrequest_", "requests_app_grant_"],
-    "expire": ["access_request_overdue", "requests_app_accessrequest_"],
+    "close": [["grant_unclosed"], ["requests_app_accessrequest_", "requests_app_grant_"]],
+    "expire": [["access_request_overdue"], ["requests_app_accessrequest_"]],
 }
 
 
@@ -259,7 +259,7 @@ def test_a_sweep_finds_its_rows_by_an_index(cast: Cast, travel: Traveller, act: 
     reads: list[tuple[str, Any]] = []
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
-        if sql.startswith('SELECT "requests_app_'):
+        if sql.startswith(('SELECT "requests_app_', "SELECT k.place")):
             reads.append((sql, values))
         return execute(sql, values, many, context)
 
@@ -269,11 +269,16 @@ def test_a_sweep_finds_its_rows_by_an_index(cast: Cast, travel: Traveller, act: 
     assert len(plans) == len(_BY_INDEX[act])
     # With this condition, PostgreSQL reads all access requests that are open, if there are many.
     assert all(State.OPEN not in (values or ()) for _sql, values in reads)
-    assert all(name in plan for name, plan in zip(_BY_INDEX[act], plans, strict=True)), "\n".join(plans)
+    for names, plan in zip(_BY_INDEX[act], plans, strict=True):
+        assert all(name in plan for name in names), plan
     # Nothing is sorted: with ten thousand open windows, each batch would read them all.
     lines = [line.strip() for plan in plans for line in plan.splitlines()]
     assert not [
-        line for line in lines if "Seq Scan" in line or line.startswith("SCAN") or re.search("sort|b-tree", line, re.I)
+        line
+        for line in lines
+        if "Seq Scan" in line
+        or (line.startswith("SCAN") and "json_each" not in line)
+        or re.search("sort|b-tree", line, re.I)
     ]
 
 
