@@ -51,21 +51,26 @@ class Plan:
     """
 
     waiting: deque[list[Due]] = field(default_factory=deque)
+    #: Whether there may be more that are due than the plan has.
+    is_cut: bool = False
+    #: The tenants whose log somebody else held for as long as this sweep waited. It leaves them for the next sweep.
+    held: set[UUID] = field(default_factory=set)
 
     def fill(self, due: Iterable[Due]) -> None:
         of_tenants: dict[UUID, list[Due]] = {}
         for each in due:
             of_tenants.setdefault(each[0], []).append(each)
         self.waiting.extend(of_tenants.values())
+        self.is_cut = sum(map(len, of_tenants.values())) >= PLANNED
 
-    def take(self, limit: int, *, but: Collection[UUID]) -> list[Due]:
-        """Remove at most `limit` of them, and return them without those in `but`.
+    def take(self, limit: int, *, but: Collection[UUID], busy: Collection[UUID] = ()) -> list[Due]:
+        """Remove at most `limit` of them, and return them without those in `but`, and without the tenants in `busy`.
 
         A tenant that fits into a batch is not cut. Otherwise two sweeps would want its log at the same time.
         """
         found: list[Due] = []
         while self.waiting and len(found) < limit:
-            of_tenant = [each for each in self.waiting.popleft() if each[1] not in but]
+            of_tenant = [each for each in self.waiting.popleft() if each[1] not in but and each[0] not in busy]
             if found and len(of_tenant) > limit - len(found):
                 self.waiting.appendleft(of_tenant)
                 break
@@ -138,19 +143,30 @@ class _Sweep:
     passed_over: set[UUID]
     plan: Plan
 
-    def fill(self) -> None:
-        """Plan the batches for what is due now."""
-        left: Any = self._left().values_list("tenant_id", "pk")[:PLANNED] if self.passed_over else None
-        self.plan.fill(self.ripe.due(at=self.at) if left is None else left)
+    def fill(self, busy: Collection[UUID] = ()) -> None:
+        """Plan the batches for what is due now, without the tenants in `busy`."""
+        if self.passed_over or self.plan.held or busy:
+            left: Any = self._left().exclude(tenant__in=[*busy]).values_list("tenant_id", "pk")[:PLANNED]
+            self.plan.fill(left)
+        else:
+            self.plan.fill(self.ripe.due(at=self.at))
 
     def run(self, *, is_new: bool) -> int:
-        """End the next batch of the plan, or of a new plan if other sweeps have ended the rest of it."""
+        """End the next batch of the plan, or of a new plan if other sweeps have ended the rest of it.
+
+        A busy log is asked for once. If its tenant has filled the whole plan, the next one has the other tenants.
+        """
         busy: dict[UUID, list[Due]] = {}
+        left_out: Collection[UUID] = ()
         while True:
-            due = self.plan.take(self.limit, but=self.passed_over)
+            due = self.plan.take(self.limit, but=self.passed_over, busy=busy)
             if not due and not is_new:
                 busy, is_new = {}, True
                 self.fill()
+                continue
+            if not due and self.plan.is_cut and len(busy) > len(left_out):
+                left_out = tuple(busy)
+                self.fill(left_out)
                 continue
             try:
                 batch = self._end(due)
@@ -163,8 +179,8 @@ class _Sweep:
                 return batch.done
             # Of one tenant, those that have waited longest came first.
             busy = batch.busy | busy
-            if not self.plan.waiting and is_new:
-                return self._wait_for(busy or self._held())
+            if not due and is_new:
+                return self._wait_for(busy or self._held(), is_log=bool(busy))
 
     def _end(self, due: list[Due], *, waits: bool = False) -> _Batch:
         """End those of these access requests that are still due, and that nobody else has locked.
@@ -208,7 +224,7 @@ class _Sweep:
         return found
 
     def _left(self) -> QuerySet[Any]:
-        return self.ripe.rows(self.at).exclude(pk__in=self.passed_over)
+        return self.ripe.rows(self.at).exclude(pk__in=self.passed_over).exclude(tenant__in=self.plan.held)
 
     def _apart(self, due: list[Due]) -> int:
         """End each half of these access requests by itself. Pass over a single one that fails."""
@@ -223,24 +239,28 @@ class _Sweep:
         self._pass_over(due, failure)
         return 0
 
-    def _wait_for(self, busy: dict[UUID, list[Due]]) -> int:
-        """Wait a short time for each of these logs, and for the rows, because there is nothing else to do.
+    def _wait_for(self, busy: dict[UUID, list[Due]], *, is_log: bool) -> int:
+        """Wait a short time for the log of each of these tenants, or for the rows, because there is nothing else to do.
 
-        Without this, what is nearly always locked would never be free when a sweep looks.
+        Without this, what is nearly always locked would never be free when a sweep looks. A log is waited for once in a
+        sweep, however many rows its tenant has.
         """
         done = 0
-        for number, (_tenant_id, due) in enumerate(sorted(busy.items())):
+        for number, (tenant_id, due) in enumerate(sorted(busy.items())):
             if number >= MOST_WAITS:
-                self.passed_over.update(pk for _tenant, pk in due)
+                self.plan.held.add(tenant_id)
                 continue
             try:
                 done += self._end(due, waits=True).done
             except Exception as failure:
                 _require_store(failure)
-                if _is_held(failure):
-                    self._pass_over(due, failure)
-                else:
+                if not _is_held(failure):
                     done += self._apart(due)
+                elif is_log:
+                    logger.info("sweep.held", tenant=str(tenant_id))
+                    self.plan.held.add(tenant_id)
+                else:
+                    self._pass_over(due, failure)
         return done
 
     def _pass_over(self, due: Iterable[Due], failure: Exception) -> None:

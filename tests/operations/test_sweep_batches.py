@@ -464,12 +464,40 @@ def test_of_a_busy_log_those_are_waited_for_that_have_waited_longest(
     travel.freeze()
     rows, system, plan = _ripe(cast, travel, act, 3), cast.system("sweep"), sweeps.Plan()
     assert SWEEPS[act](actor=system, limit=10, passed_over={row.pk for row in rows[:3]}) == 3
-    claim, busy = recorder.claim, iter([True, True])
-    # Somebody has the log until both batches of the plan have asked for it.
+    claim, busy = recorder.claim, iter([True])
+    # Somebody has the log when the first batch of the plan asks for it. The second one does not ask.
     monkeypatch.setattr(recorder, "claim", lambda tenants: ({}, None) if next(busy, False) else claim(tenants))
     assert SWEEPS[act](actor=system, limit=2, plan=plan) == 2
     assert _ended(act) == {row.pk for row in (*rows[:2], *rows[3:])}
     assert SWEEPS[act](actor=system, limit=2, plan=plan) == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", SWEEPS)
+def test_a_busy_log_with_more_rows_than_a_plan_keeps_no_other_tenant_waiting(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """All rows of Contoso have waited longer than those of Fabrikam, and fill several plans."""
+    travel.freeze()
+    monkeypatch.setattr(_batches, "PLANNED", 2)
+    monkeypatch.setattr(tasks, "BATCH", 1)
+    rows = _ripe(cast, travel, act, 6)
+    of_fabrikam, waits = {row.pk for row in rows[6:]}, list[object]()
+    lock = recorder.lock
+
+    def waited(*tenants: UUID, **how: Any) -> Any:
+        waits.append(tenants)
+        assert _ended(act) == of_fabrikam, "nobody waits while there is something else to do"
+        return lock(*tenants, **how)
+
+    monkeypatch.setattr(recorder, "lock", waited)
+    with held(cast.contoso.pk), structlog.testing.capture_logs() as lines:
+        assert tasks.sweep() == 6
+    assert waits == [(cast.contoso.pk,)], "once for the log, and not once for each of its rows"
+    assert [line["tenant"] for line in lines if line["event"] == "sweep.held"] == [str(cast.contoso.pk)]
+    assert tasks.sweep() == 6
+    assert _ended(act) == {row.pk for row in rows}
 
 
 def _ended(act: str) -> set[Any]:
