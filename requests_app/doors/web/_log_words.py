@@ -130,7 +130,7 @@ def grouped(number: int) -> str:
 
 def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosition, at: dt.datetime) -> ShownEntry:
     raw = bytes(entry.canonical)
-    record = _read(raw)
+    record = record_of(raw)
     actor, detail = _dict(record, "actor"), _dict(record, "detail")
     words = _words_of(entry, record, tenant, about, at, get_language())
     return ShownEntry(
@@ -156,21 +156,27 @@ def sentence_of(
 
     A caller with many entries names the present language, which Django needs long to find.
     """
-    record = _read(bytes(entry.canonical))
+    record = record_of(bytes(entry.canonical))
     words = _words_of(entry, record, tenant, about, at, language or get_language())
     return words.sentence(), _str(words.detail, "comment")
 
 
 def _words_of(
     entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime, language: str | None
-) -> _Words:
+) -> Words:
+    request, ticket = references_of(entry, about)
+    actor, detail = _dict(record, "actor"), _dict(record, "detail")
+    return Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at, language=language)
+
+
+def references_of(entry: AuditEntry, about: About) -> tuple[str, str]:
+    """Return the references of the access request and of the ticket that an entry is about, each of them or ""."""
     ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
     request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
-    actor, detail = _dict(record, "actor"), _dict(record, "detail")
-    return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at, language=language)
+    return request, ticket
 
 
-class _Words:
+class Words:
     """The words for one entry.
 
     A placeholder in a sentence names a property of this class, or else a text in the detail.
@@ -211,7 +217,12 @@ class _Words:
         return value if type(value) is SafeString else conditional_escape(value)
 
     def _plain(self, name: str) -> SafeString:
+        """Return a text of the detail as HTML. The sentence shows it as it is, and nothing else depends on it."""
         return _text.visible_single(_str(self.detail, name))
+
+    def _has(self, name: str) -> bool:
+        """Return whether the detail has a text of this name that is not empty."""
+        return bool(_str(self.detail, name))
 
     # --- Who, and about what ------------------------------------------------------------------------------
 
@@ -299,14 +310,14 @@ class _Words:
     @property
     def proposed_by(self) -> SafeString:
         name = self._plain("proposed_by")
-        if not _str(self.detail, "holder"):
+        if not self._has("holder"):
             return name
         return format_html(_("the API client {client} of {name}"), client=name, name=self._plain("holder"))
 
     @property
     def confirmed(self) -> SafeString:
         """For a change by staff: who confirmed it, or that nobody else could confirm it."""
-        if not _str(self.detail, "confirmed_by"):
+        if not self._has("confirmed_by"):
             return escape(_("nobody else could confirm it"))
         return format_html(_("confirmed by {name}"), name=self._plain("confirmed_by"))
 
@@ -390,7 +401,7 @@ class _Words:
 
     @property
     def item(self) -> SafeString:
-        return _text.visible_single(_str(self.detail, "reference") or _str(self.detail, "item"))
+        return self._plain("reference" if self._has("reference") else "item")
 
     @property
     def role(self) -> str:
@@ -487,7 +498,7 @@ class _Words:
         return _duration(hours * 3600) if isinstance(hours, int) else ""
 
 
-_PROPERTIES = frozenset(name for name, each in vars(_Words).items() if isinstance(each, property))
+_PROPERTIES = frozenset(name for name, each in vars(Words).items() if isinstance(each, property))
 
 
 #: By identity and language. The hash of a lazy text would translate it each time. The text itself is kept, too, so that
@@ -550,7 +561,7 @@ def _days(n: object) -> str:
 _decoded = json.JSONDecoder().decode
 
 
-def _read(raw: bytes) -> dict[str, Any]:
+def record_of(raw: bytes) -> dict[str, Any]:
     """Return the record, or {} if the bytes can't be read. So a manipulated log can still be shown."""
     try:
         record = _decoded(raw.decode(errors="surrogatepass"))

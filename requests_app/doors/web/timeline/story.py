@@ -40,7 +40,7 @@ from requests_app.domain.acts.content import (
 from requests_app.domain.acts.declaration import Mark
 from requests_app.domain.events import title_of
 from requests_app.domain.reports import Kind
-from requests_app.doors.web._log_words import sentence_of
+from requests_app.doors.web._log_forms import Sentences
 from requests_app.models import AccessRequest, Resource, Tenant
 from requests_app.queries import log as queries
 from requests_app.words import sentences, times
@@ -121,6 +121,7 @@ class Story:
     def __init__(self, prepared: Evidence, subject: Subject, *, actor: Actor) -> None:
         self.prepared, self.subject, self.at = prepared, subject, prepared.at
         self._actor = actor
+        self._sentences: Sentences | None = None
 
     # --- The head -----------------------------------------------------------------------------------------
 
@@ -350,12 +351,14 @@ class Story:
 
     def _lines_of(self, entries: list[AuditEntry]) -> list[Line]:
         about, language = queries.about(entries, actor=self._actor), get_language()
-        tenant, at, references = self.subject.tenant, self.at, about.access_requests
+        references, sentences_of = about.access_requests, self._sentences
+        if sentences_of is None or sentences_of.language != language:
+            sentences_of = self._sentences = Sentences(self.subject.tenant, at=self.at, language=language)
         leaves = leaves_of([bytes(entry.canonical) for entry in entries])
         lines = []
         # One loop without calls of its own: there can be a million entries.
         for entry, computed in zip(entries, leaves, strict=True):
-            sentence, comment = sentence_of(entry, tenant=tenant, about=about, at=at, language=language)
+            sentence, comment = sentences_of.of(entry, about)
             if "<svg" in sentence:
                 sentence = SafeString(_ICON.sub("", sentence))
             seq, request, leaf = entry.seq, entry.correlation_id, bytes(entry.leaf_hash)
