@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import (
     BooleanField,
     Case,
@@ -397,31 +398,56 @@ class _Group(NamedTuple):
     last_at: datetime
 
 
+#: If the names of a list were not stored, as in rows of the previous version, every name counts.
+_SUMS = {
+    "lines": Count("pk"),
+    "total": Sum("count"),
+    "names": Sum(Case(When(listed_ids=b"", then="count"), default="new_names")),
+    "last_at": Max("at"),
+}
+
+
 def _grouped(grants: list[Any]) -> QuerySet[Any, Any]:
     is_attachment = Q(kind=ContentAccess.Kind.DOWNLOADED) & ~Q(part="")
     attachment = Concat("item_id", Value("\n"), "part", output_field=TextField())
     item = Case(When(is_attachment, then=attachment), default="item_id", output_field=TextField())
-    # If the names of a list were not stored, as in rows of the previous version, every name counts.
-    names = Case(When(listed_ids=b"", then="count"), default="new_names")
     return (
         ContentAccess.objects.filter(grant__id__in=grants)
         .order_by()
         .annotate(is_attachment=ExpressionWrapper(is_attachment, output_field=BooleanField()))
         # Grouped by resource, because two libraries may each have a document with the same name.
         .values("grant_id", "resource_id", "resource__kind", "kind", "is_attachment")
-        .annotate(
-            items=Count(item, distinct=True),
-            lines=Count("pk"),
-            total=Sum("count"),
-            names=Sum(names),
-            last_at=Max("at"),
-        )
+        .annotate(items=Count(item, distinct=True), **_SUMS)
         .values_list(*_Group._fields)
     )
 
 
-#: A window can have thousands of accesses. They are counted by kind, so that the database sorts the items only once.
+def _by_item(grants: list[Any]) -> QuerySet[Any, Any]:
+    attachment = Case(When(kind=ContentAccess.Kind.DOWNLOADED, then="part"), default=Value(""))
+    return (
+        ContentAccess.objects.filter(grant__id__in=grants)
+        .order_by()
+        .annotate(attachment=attachment)
+        .values("grant_id", "resource_id", "kind", "attachment", "item_id")
+        .annotate(**_SUMS)
+        .values_list("grant_id", "resource_id", "kind", "attachment", *_SUMS)
+    )
+
+
+#: A window can have thousands of accesses. They are counted by kind, so that SQLite sorts the items only once.
 _GROUPS = CompiledIn(_grouped, UUIDField())
+#: PostgreSQL would sort all items with all that they are grouped by. It counts each item first, and sorts nothing.
+_ITEMS = CompiledIn(_by_item, UUIDField())
+_ITEMS_BY_KIND = """
+    SELECT groups.grant_id, groups.resource_id, resource.kind, groups.kind, groups.is_attachment, groups.items,
+        groups.lines, groups.total, groups.names, groups.last_at
+    FROM (
+        SELECT grant_id, resource_id, kind, attachment <> '' AS is_attachment, COUNT(*) AS items,
+            SUM(lines)::bigint AS lines, SUM(total)::bigint AS total, SUM(names)::bigint AS names,
+            MAX(last_at) AS last_at
+        FROM ({}) item GROUP BY 1, 2, 3, 4
+    ) groups LEFT JOIN requests_app_resource resource ON resource.id = groups.resource_id
+"""
 
 
 def looks_by_resource(grant_ids: Sequence[UUID]) -> list[Looks]:
@@ -430,7 +456,9 @@ def looks_by_resource(grant_ids: Sequence[UUID]) -> list[Looks]:
     All such numbers on pages and in mails come from here.
     """
     found: dict[tuple[UUID, UUID | None], Looks] = {}
-    for group in map(_Group._make, _GROUPS(grant_ids)):
+    is_postgresql = connection.vendor == "postgresql"
+    rows = _ITEMS.within(_ITEMS_BY_KIND, grant_ids) if is_postgresql else _GROUPS(grant_ids)
+    for group in map(_Group._make, rows):
         key = group.grant_id, group.resource_id
         found.setdefault(key, Looks(*key, group.resource__kind)).add(group)
     return list(found.values())

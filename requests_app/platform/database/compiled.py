@@ -124,12 +124,33 @@ class CompiledIn:
             return []
         if len(ids) > _IDS:
             return list(self._make(list(ids)))
+        query, values = self._asked(ids)
+        return query(**values)
+
+    def within(self, text: str, ids: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement that has this query in the place of `{}`, as the database gives them.
+
+        More than 64 ids are asked in parts, so what the statement counts must be counted for each id. `text` must be
+        one of a few.
+        """
+        found: list[tuple[Any, ...]] = []
+        for begin in range(0, len(ids), _IDS):
+            query, values = self._asked(ids[begin : begin + _IDS])
+            compiled = query.ready(values)
+            connection = connections[compiled.using]
+            sql, params = compiled.statement(values, connection)
+            with connection.cursor() as cursor:
+                cursor.execute(prepared(text.format(sql)), params)
+                found += cursor.fetchall()
+        return found
+
+    def _asked(self, ids: Sequence[Any]) -> Asked:
         count = 1 << (len(ids) - 1).bit_length()
         query = self._queries.get(count)
         if query is None:
             fields = {f"id_{n}": self._field for n in range(count)}
             query = self._queries[count] = CompiledQuery(lambda **ids: self._make(list(ids.values())), **fields)
-        return query(**{f"id_{n}": ids[min(n, len(ids) - 1)] for n in range(count)})
+        return query, {f"id_{n}": ids[min(n, len(ids) - 1)] for n in range(count)}
 
 
 #: A statement with more parts is sent as several. SQLite allows 500 parts.
