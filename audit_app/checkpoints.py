@@ -522,6 +522,7 @@ class LogState:
     shard: int
     first_seq: int
     size: int
+    last_at: dt.datetime | None
     pruned_to: int
     checkpoint: Checkpoint | None
     unsigned_since: dt.datetime | None
@@ -545,6 +546,7 @@ def state(tenant_id: UUID) -> LogState:
         shard=head.shard,
         first_seq=head.first_seq,
         size=head.size,
+        last_at=head.last_at,
         pruned_to=head.pruned_to,
         checkpoint=newest(tenant_id, head.shard),
         unsigned_since=head.unsigned_since,

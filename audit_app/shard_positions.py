@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -39,8 +40,13 @@ class Shards:
         head = ChainHead.objects.filter(pk=tenant_id).first()
         if head is not None:
             found[head.shard] = head.first_seq
-        first_seqs = tuple(found[shard] for shard in sorted(found)) or (0,)
-        return cls(tenant_id, first_seqs, log_name.of_log(tenant_id))
+        return cls.known(tenant_id, found)
+
+    @classmethod
+    def known(cls, tenant_id: UUID, first_seqs: Mapping[int, int]) -> Shards:
+        """Return the shards from the numbers of their first entries, which the caller has read."""
+        found = tuple(first_seqs[shard] for shard in sorted(first_seqs)) or (0,)
+        return cls(tenant_id, found, log_name.of_log(tenant_id))
 
     def position(self, seq: int) -> ShardPosition:
         shard = max(bisect_right(self.first_seqs, seq) - 1, 0)

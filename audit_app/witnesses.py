@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import checkpoints, keys, log_name, notes
+from audit_app.checkpoints import LogState
 from audit_app.exported_entries import parse
 from audit_app.keys import NoKey
 from audit_app.models import AuditEntry, ChainHead, Cosignature, LogKey, Witness
@@ -129,18 +130,12 @@ class WitnessStatus:
         return self.witness.problem.partition(" ")[0] in ALARMS
 
 
-def of(tenant_id: UUID) -> list[WitnessStatus]:
-    """Return the states of a tenant's witnesses, in the order in which they were registered."""
-    has_any = Exists(Witness.objects.filter(tenant_id=tenant_id))
-    head = ChainHead.objects.filter(pk=tenant_id).values_list("shard", has_any).first()
-    if head is not None and not head[1]:  # as for most tenants
-        return []
-    shard = head[0] if head is not None else 0
-    newest = checkpoints.newest(tenant_id, shard)
+def of(log: LogState) -> list[WitnessStatus]:
+    """Return the states of a log's witnesses, in the order in which they were registered."""
     found = []
-    for witness, line in _newest_lines(tenant_id, shard):
+    for witness, line in _newest_lines(log.tenant_id, log.shard):
         size, at = (line.checkpoint.size, line.at) if line else (None, None)
-        found.append(WitnessStatus(witness, size, at, newest.size if newest else 0))
+        found.append(WitnessStatus(witness, size, at, log.checkpoint.size if log.checkpoint else 0))
     return found
 
 

@@ -45,7 +45,8 @@ def _reveal(text: str) -> str:
     # Escaping first is safe: it neither adds nor removes hidden characters. Printable ASCII has none, but some others
     # that Python calls printable are invisible, for example the Hangul fillers.
     escaped = html.escape(text)
-    return escaped if escaped.isascii() and escaped.isprintable() else HIDDEN.sub(_chip, escaped)
+    is_plain = escaped.isascii() and escaped.replace("\n", "").isprintable()
+    return escaped if is_plain else HIDDEN.sub(_chip, escaped)
 
 
 def _link(link: links.Link) -> str:
@@ -81,7 +82,7 @@ def visible_block(text: object, *, has_links: bool = True) -> SafeString:
         lines = "<br>".join(_linked(line) for line in _LINE_BREAK.split(str(text or "")))
     else:
         # No line break is hidden, and none is escaped, so the whole text is revealed in one step.
-        lines = _LINE_BREAK.sub("<br>", _reveal(str(text or "")))
+        lines = _reveal(str(text or "")).replace("\r\n", "\n").replace("\r", "\n").replace("\n", "<br>")
     return mark_safe(f'<span class="visible" dir="auto">{lines}</span>')  # noqa: S308  every line is escaped
 
 

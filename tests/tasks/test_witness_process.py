@@ -121,7 +121,7 @@ def test_windows_open_while_it_cosigns_and_no_longer(cast: Cast, start: Any, tra
     verifier = Verifier.parse(process.vkey)
     assert len(Note.parse(str(proofs.cosigned(checkpoint))).times(verifier)) == 1
     assert Cosignature.objects.filter(vkey=process.vkey).count() == 2
-    [standing] = witnesses.of(cast.contoso.pk)
+    [standing] = witnesses.of(checkpoints.state(cast.contoso.pk))
     assert (standing.size, standing.behind, standing.problem) == (checkpoint.size, 0, "")
     assert operations.approve_as_customer(rows[0].pk, actor=cast.as_("ada")).state == "OPEN"
 
@@ -180,7 +180,7 @@ def test_a_witness_notices_a_cut_and_a_forked_log(cast: Cast, start: Any) -> Non
     due()
     assert tasks.cosign() == 1
     assert Witness.objects.get().problem == "longer 5"
-    assert witnesses.of(cast.contoso.pk)[0].is_alarm
+    assert witnesses.of(checkpoints.state(cast.contoso.pk))[0].is_alarm
 
 
 @pytest.mark.slow

@@ -627,6 +627,17 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
         assert queries_of(client, url(cast.contoso) + asked) <= 30
 
 
+def test_a_page_reads_the_state_of_the_log_once(cast: Cast) -> None:
+    """It read the head of the log four times, and its closed parts twice."""
+    cast.opened()
+    client = signed_in(cast, "otto")
+    client.get(url(cast.contoso))
+    with CaptureQueriesContext(connection) as asked:
+        assert numbers(client.get(url(cast.contoso)))
+    for table in ("audit_app_chainhead", "audit_app_closedshard", "audit_app_witness"):
+        assert [f'FROM "{table}"' in one["sql"] for one in asked.captured_queries].count(True) == 1, table
+
+
 # --- Checking ------------------------------------------------------------------------------------------------
 
 

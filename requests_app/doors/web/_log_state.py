@@ -58,7 +58,7 @@ def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
         "alarm": alarm,
         "alarm_words": alarm_words(alarm.code, alarm.detail) if alarm else "",
         "is_damaged": alarm is not None and alarm.code not in OF_THE_SIGNER,
-        "witnesses": witnesses.of(tenant.pk),
+        "witnesses": witnesses.of(state),
         "closed": state.closed,
         "keys": signing_keys(state),
     }
@@ -131,7 +131,8 @@ def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPos
 
     The keys of the result are the entries' numbers.
     """
-    where = Shards.of(state.tenant_id)
+    first_seqs = {each.shard: each.first_seq for each in state.closed} | {state.shard: state.first_seq}
+    where = Shards.known(state.tenant_id, first_seqs)
     found = {entry.seq: where.position(entry.seq) for entry in entries}
     shards = {place.shard for place in found.values()} - {state.shard}
     sizes = queries.signed_sizes(state.tenant_id, shards) if shards else {}

@@ -171,7 +171,9 @@ def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
 
 def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor | None = None) -> dict[str, Any]:
     """Return what the page shows. Without an actor, for example after a refused filter, it shows no entries."""
-    at, head = instant(request), queries.head(tenant)
+    at = instant(request)
+    stands = standing(tenant, at=at)
+    head = queries.Head(stands["state"].size, stands["state"].last_at)
     asked = form.as_asked() if form.is_valid() else {}
     context = {
         "now": at,
@@ -183,7 +185,7 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
         "last_seq": head.size - 1,
         "download": uuid4(),
         "check": checked(tenant.pk, log_size=head.size, at=at),
-        **(stands := standing(tenant, at=at)),
+        **stands,
     }
     if actor is None:
         return context

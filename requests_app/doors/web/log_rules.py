@@ -101,7 +101,7 @@ def _page(
         "now": at,
         "form": form or WitnessForm(),
         "rule": rule or RuleForm(tenant=row),
-        "witnesses": witnesses.of(row.pk),
+        "witnesses": witnesses.of(log),
         "within": None,
         "doubt": None,
         "vkey": _vkey(log),
@@ -132,7 +132,7 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
         messages.success(request, _about(str(REMOVE_WITNESS.done), standing.name))
         return redirect("web:log_rules", row.pk)
     readers.require_administrator(row.pk, actor=actor)
-    is_last = row.cosigned_within is not None and len(witnesses.of(row.pk)) == 1
+    is_last = row.cosigned_within is not None and len(witnesses.of(checkpoints.state(row.pk))) == 1
     context = {**about(actor, row), "now": instant(request), "witness": standing, "is_last": is_last}
     return render(request, "tenant/remove_witness.html", context)
 
@@ -146,7 +146,7 @@ def _about(words: str, name: str) -> SafeString:
 
 
 def _one(row: Tenant, witness_id: UUID) -> WitnessStatus:
-    found = next((each for each in witnesses.of(row.pk) if each.witness.pk == witness_id), None)
+    found = next((each for each in witnesses.of(checkpoints.state(row.pk)) if each.witness.pk == witness_id), None)
     if found is None:
         raise NotFound
     return found
