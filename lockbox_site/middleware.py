@@ -156,7 +156,9 @@ class RequestLogMiddleware(RequestMiddleware):
     def _log_end_of(self, request: HttpRequest, response: HttpResponse) -> None:
         """Log the request as the library does, which also reads its settings and sends a signal that nobody gets."""
         self.bind_user_id(request)
-        self._log_end(self.format_request(request), response.status_code)
+        words = self.format_request(request)
+        if not request_log.finished_plainly(words, response.status_code):
+            self._log_end(words, response.status_code)
         structlog.contextvars.clear_contextvars()
 
     def _log_end(self, request: str, status: int | None) -> None:

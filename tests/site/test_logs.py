@@ -4,12 +4,14 @@ import io
 import json
 import logging
 import logging.config
+from typing import Any
 
 import pytest
 import structlog
 from django.test import Client
 
 from lockbox_site import logs
+from lockbox_site.serving import request_log
 from tests.offenders import collected
 from tests.secret_links import SECRET, secret_links
 
@@ -89,3 +91,42 @@ def test_no_line_has_the_secret_of_a_link_and_no_later_request_names_it() -> Non
                 for form in ["json", "console"]:
                     assert SECRET not in "\n".join(lines_of(form, "request_finished", request=f"GET {link}"))
                 assert Client().get(link)["Referrer-Policy"] == "strict-origin"
+
+
+def test_the_line_of_a_plain_request_is_the_one_that_structlog_writes(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.LOG_FORMAT = "json"
+    written = list[Any]()
+    monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
+    monkeypatch.setattr(request_log._requests, "handle", written.append)
+    with structlog.contextvars.bound_contextvars(request_id="0123-abc", ip="2001:db8::1", user_id="4d2c"):
+        [line] = lines_of("json", "request_finished", code=302, request="GET /api/v1/me")
+        assert request_log.finished_plainly("GET /api/v1/me", 302)
+    [record] = written
+    other = {"logger": request_log.NAME, "timestamp": json.loads(record.line)["timestamp"]}
+    assert json.loads(record.line) == {**json.loads(line), **other}
+
+
+def test_structlog_writes_the_line_of_a_request_that_is_not_plain(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.LOG_FORMAT = "json"
+    written = list[Any]()
+    monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
+    monkeypatch.setattr(request_log._requests, "handle", written.append)
+    cases: list[tuple[str, int, dict[str, str]]] = [
+        ("GET /api/v1/me", 404, {}),
+        (f"GET /invitation/{SECRET}/", 200, {}),
+        ('GET /a"b', 200, {}),
+        ("GET /a\nb", 200, {}),
+        ("GET /", 200, {"ip": 'a"b'}),
+        ("GET /", 200, {"session_key": "a"}),
+    ]
+    with collected() as case:
+        for request, status, context in cases:
+            with case(request, status, context), structlog.contextvars.bound_contextvars(**context):
+                assert not request_log.finished_plainly(request, status)
+    settings.LOG_FORMAT = "console"
+    assert not request_log.finished_plainly("GET /", 200)
+    assert written == []
