@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -87,6 +88,30 @@ def test_fields_are_made_once(cast: Cast, calling: Calling, monkeypatch: pytest.
     for address in addresses:
         assert ada.get(address).status_code == 200
     assert made == []
+
+
+def test_an_answer_is_written_as_json_once(cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ETag is a hash of the same text."""
+    row, ada = cast.confirmed(), calling("ada")
+    written, dumps = list[str](), json.dumps
+
+    def dumped(*args: Any, **more: Any) -> str:
+        written.append(dumps(*args, **more))
+        return written[-1]
+
+    monkeypatch.setattr(json, "dumps", dumped)
+    for address in (f"access-requests/{row.pk}", "access-requests"):
+        written.clear()
+        assert [ada.get(address).content.decode()] == written
+
+
+def test_a_caller_can_ask_for_json_with_line_breaks(cast: Cast, calling: Calling) -> None:
+    row, ada = cast.confirmed(), calling("ada")
+    for address in (f"access-requests/{row.pk}", "access-requests"):
+        plain, spaced = ada.get(address), ada.get(address, Accept="application/json; indent=2")
+        assert spaced.content.startswith(b'{\n  "')
+        assert (spaced.json(), spaced.get("ETag")) == (plain.json(), plain.get("ETag"))
+        assert (spaced["Content-Type"], plain["Content-Type"]) == ("application/json", "application/json")
 
 
 def test_no_context_is_left_for_the_next_row() -> None:

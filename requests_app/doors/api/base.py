@@ -15,6 +15,7 @@ from django.urls import resolve, reverse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -36,10 +37,19 @@ from requests_app.queries.merging import FirstPage, Parts, few, in_order, merged
 
 #: The header of a caller who accepts every kind of answer.
 _ANY = "*/*"
+#: The type of an answer without further parameters.
+JSON = JSONRenderer.media_type
 
 
 class TooOften(exceptions.Throttled):
     default_detail = "Too many calls. Wait for the time in the Retry-After header."
+
+
+class _Written(Response):
+    """An answer whose JSON is written already."""
+
+    def __init__(self, text: bytes, *, status: int, headers: dict[str, str]) -> None:
+        HttpResponse.__init__(self, text, status=status, headers=headers)
 
 
 class ApiView(APIView):
@@ -205,13 +215,13 @@ class ApiView(APIView):
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
     ) -> Response:
         """Answer with one row and its ETag, or with 304 if the caller already has this version."""
-        data = output.shown(serializer, row, actor=self.actor, **context)
-        tag = etag(data)
+        text = output.as_json(output.shown(serializer, row, actor=self.actor, **context))
+        tag = etag(text)
         is_read = status == 200 and self.request.method in ("GET", "HEAD")
         if is_read and tag in _tags(self.request.META.get("HTTP_IF_NONE_MATCH", "")):
             return Response(status=304, headers={"ETag": tag})
         headers = {"ETag": tag, **({"Location": location} if location else {})}
-        return Response(data, status=status, headers=headers)
+        return self._answer(text, status=status, headers=headers)
 
     def require_match(self, serializer: type[Any], row: Any, **context: Any) -> None:
         """Raise an error unless `If-Match` has the row's present ETag (RFC 9110, section 13.1.1).
@@ -223,8 +233,14 @@ class ApiView(APIView):
             raise PreconditionRequired
         data = output.shown(serializer, row, actor=self.actor, **context)
         # `*` is refused too, because it would decide on any version of the row.
-        if etag(data) not in _tags(wanted):
+        if etag(output.as_json(data)) not in _tags(wanted):
             raise NotTheSame
+
+    def _answer(self, text: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Answer with this JSON as it is, unless the caller accepts only JSON of another form."""
+        if self.request.accepted_media_type == JSON:
+            return _Written(text, status=status, headers={"Content-Type": JSON, **(headers or {})})
+        return Response(json.loads(text), status=status, headers=headers)
 
     def _claim(self, request: Any) -> idempotency.Claimed | idempotency.DoneBefore | HttpResponse | None:
         if request.method != "POST" or not self.changes:
@@ -313,9 +329,8 @@ class ListView(ApiView):
                 rows = self.first_page.of(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
         self.complete(found)
-        return pages.get_paginated_response(
-            output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
-        )
+        shown = output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
+        return self._answer(output.as_json(pages.page_of(shown)))
 
     def parts_of_order(self) -> Parts | None:
         """Return the parts for the wanted order, if no index has it for all rows."""
@@ -351,10 +366,9 @@ class ListView(ApiView):
         return (order, "-pk" if order.startswith("-") else "pk")
 
 
-def etag(data: Any) -> str:
-    """Return a strong ETag (RFC 9110, section 8.8.3): a hash of everything that the answer shows."""
-    plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
-    return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
+def etag(text: bytes) -> str:
+    """Return a strong ETag (RFC 9110, section 8.8.3): a hash of the answer."""
+    return f'"{hashlib.sha256(text).hexdigest()[:32]}"'
 
 
 def _tags(header: str) -> Iterable[str]:

@@ -17,6 +17,7 @@ from django.db.models.manager import BaseManager
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.fields import Field, SkipField
+from rest_framework.renderers import JSONRenderer
 
 
 class _OfThread(threading.local):
@@ -25,6 +26,7 @@ class _OfThread(threading.local):
 
 
 _here = _OfThread()
+_RENDERER = JSONRenderer()
 #: The writers that no thread uses now. There are never more of a class than threads that have written it at once.
 _idle: dict[type[Any], deque[_Writer]] = defaultdict(deque)
 
@@ -54,6 +56,11 @@ def all_shown(
         _here.is_in_utc = outer
         writer.forget()
         idle.append(writer)
+
+
+def as_json(data: Any) -> bytes:
+    """Return an answer as the framework's renderer writes it."""
+    return bytes(_RENDERER.render(data))
 
 
 def _is_utc() -> bool:

@@ -11,7 +11,6 @@ from django.db import DataError
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound as NoSuchPage
 from rest_framework.pagination import CursorPagination
-from rest_framework.response import Response
 
 from requests_app.domain.errors import Malformed
 from requests_app.doors.api.errors import UnknownParameter
@@ -44,8 +43,8 @@ class Pages(CursorPagination):
         except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:
             raise Malformed(_("This cursor does not belong to this list. Start again without a cursor.")) from error
 
-    def get_paginated_response(self, data: Any) -> Response:
-        return Response({"items": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+    def page_of(self, items: list[Any]) -> dict[str, Any]:
+        return {"items": items, "next": self.get_next_link(), "previous": self.get_previous_link()}
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
