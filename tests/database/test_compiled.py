@@ -498,3 +498,35 @@ def test_one_statement_says_whether_any_query_finds_a_row(names: tuple[str, str]
     with CaptureQueriesContext(connection) as sent:
         assert are_any([(query, {"name": name}) for name in names]) is found
     assert len(sent) == 1
+
+
+def test_a_compiled_query_is_seen_by_those_who_watch_statements() -> None:
+    """A function around each statement, the log of statements, and a transaction that is broken."""
+    Group.objects.create(name="a")
+    query = CompiledQuery(lambda name: Group.objects.filter(name=name), name=CharField())
+    seen = list[tuple[str, Any, bool, Any]]()
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append((sql, tuple(params), many, context["connection"]))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch), CaptureQueriesContext(connection) as logged:
+        assert len(query(name="a")) == 1
+    with connection.execute_wrapper(watch):
+        assert len(query(name="a")) == 1
+    (first, again), [entry] = seen, logged.captured_queries
+    assert first == again
+    assert first[1:] == (("a",), False, connection)
+    assert "auth_group" in entry["sql"]
+    with transaction.atomic():
+        connection.needs_rollback = True
+        with pytest.raises(TransactionManagementError):
+            query(name="a")
+
+
+def test_an_error_of_a_compiled_query_is_one_of_djangos() -> None:
+    query = CompiledQuery(lambda name: Group.objects.filter(name=name), name=CharField())
+    query(name="a")
+    query.ready({"name": "a"})._sql = "SELECT nothing FROM nowhere WHERE name = %s"
+    with pytest.raises(DatabaseError), transaction.atomic():
+        query(name="a")

@@ -180,9 +180,8 @@ def are_any(asked: Sequence[Asked]) -> bool:
     connection = connections[queries[0][0].using]
     made = [query.statement(values, connection) for query, values in queries]
     text = "SELECT " + " OR ".join(f"EXISTS ({sql})" for sql, _params in made)
-    with connection.cursor() as cursor:
-        cursor.execute(prepared(text), [value for _sql, params in made for value in params])
-        return bool(cursor.fetchone()[0])
+    [row] = _rows_of(connection, prepared(text), [value for _sql, params in made for value in params])
+    return bool(row[0])
 
 
 def _together(asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
@@ -200,9 +199,12 @@ def _read(wanted: str, asked: Sequence[Asked]) -> list[Any]:
     connection = connections[queries[0].using]
     made = [one.statement(values, connection) for one, (_query, values) in zip(queries, asked, strict=True)]
     parts = [f"SELECT {n} AS part, {wanted.format(sql)}" for n, (sql, _params) in enumerate(made)]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), [value for _sql, params in made for value in params])
-        return list(cursor.fetchall())
+    return _rows_of(connection, " UNION ALL ".join(parts), [value for _sql, params in made for value in params])
+
+
+def _rows_of(connection: Any, sql: str, params: Sequence[Any]) -> list[Any]:
+    rows: list[Any] = connection.rows_of(sql, params)
+    return rows
 
 
 class _Compiled:
@@ -246,10 +248,7 @@ class _Compiled:
             # Django checks this when it makes the text.
             raise TransactionManagementError("A query that locks rows runs only inside a transaction.")
         sql, params = self.statement(values, connection)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            found = cursor.fetchall()
-        return self._made(found, connection)
+        return self._made(_rows_of(connection, sql, params), connection)
 
     def rows_with(
         self, values: Mapping[str, Any], others: Sequence[tuple[_Compiled, Mapping[str, Any]]]
@@ -259,9 +258,8 @@ class _Compiled:
         made = [other.statement(its, connection) for other, its in others]
         whole = f"SELECT * FROM ({sql}) one"  # noqa: S608 - texts that Django made
         whole += "".join(f" LEFT JOIN ({more}) other_{n} ON true" for n, (more, _further) in enumerate(made))
-        with connection.cursor() as cursor:
-            cursor.execute(prepared(whole), [*params, *(value for _more, further in made for value in further)])
-            found = cursor.fetchall()
+        values_of_all = [*params, *(value for _more, further in made for value in further)]
+        found = _rows_of(connection, prepared(whole), values_of_all)
         end, ones = len(self._columns), list[Any]()
         rows = self._made([row[:end] for row in found], connection)
         for other, _its in others:
