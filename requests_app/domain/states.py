@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 
 from django.db import models
@@ -43,3 +45,12 @@ class Timing(StrEnum):
     ANY = "any"
     BEFORE = "before"
     AFTER = "after"
+
+
+def present_state(stored: State, at: datetime, decide_by: datetime, closes_at: Callable[[], datetime]) -> State:
+    """Return the state at an instant of an access request with this stored state. Only an open one has a window."""
+    if stored in PENDING and at >= decide_by:
+        return State.EXPIRED
+    if stored is State.OPEN and at >= closes_at():
+        return State.CLOSED
+    return stored

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import limits
 from requests_app.domain.levels import WORDS_MAX, Level, can_change
-from requests_app.domain.states import PENDING, State
+from requests_app.domain.states import PENDING, State, present_state
 from requests_app.models.scoping import PRACTICE_PREFIX, ScopedQuerySet
 from requests_app.platform.database.rows import Row
 
@@ -230,12 +230,7 @@ class AccessRequest(Row):
 
         It can differ from the stored state, if no sweep has run since a deadline.
         """
-        state = State(self.state)
-        if state in PENDING and at >= self.decide_by:
-            return State.EXPIRED
-        if state is State.OPEN and at >= self.grant.closes_at:
-            return State.CLOSED
-        return state
+        return present_state(State(self.state), at, self.decide_by, lambda: self.grant.closes_at)
 
     @property
     def scoped(self) -> list[Any]:

@@ -35,7 +35,7 @@ from requests_app.domain.errors import DomainError, NotFound, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import STAYING, TRANSITIONS, Transition, actions_from
-from requests_app.domain.states import PENDING, State, Timing
+from requests_app.domain.states import PENDING, State, Timing, present_state
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -201,8 +201,70 @@ def _lines() -> Any:
     return AccessRequest.objects.only(*_IN_LINE).select_related(*_JOINED_IN_LINE)
 
 
-#: The first page of `listed`.
-FIRST_LISTED = FirstPage(_lines)
+class Line(NamedTuple):
+    """The columns of one line of the API, for a page that is read all the time: no object is made of the row."""
+
+    id: UUID
+    reference: str
+    is_practice: bool
+    reason_kind: str
+    level: str
+    window_for: int
+    enforced_by: str
+    service_words: str
+    state: str
+    submitted_at: datetime
+    state_changed_at: datetime
+    decide_by: datetime
+    tenant__id: UUID
+    tenant__name: str
+    service__id: UUID
+    service__key: str
+    service__name: str
+    requested_by__id: UUID
+    requested_by__name: str
+    ticket__id: UUID | None
+    ticket__reference: str | None
+    ticket__external_reference: str | None
+    ticket__external_url: str | None
+    grant__id: UUID | None
+    grant__opens_at: datetime | None
+    grant__closes_at: datetime | None
+    grant__closed_at: datetime | None
+    grant__close_reason: str | None
+
+    def state_at(self, at: datetime) -> State:
+        return present_state(State(self.state), at, self.decide_by, lambda: cast(datetime, self.grant__closes_at))
+
+
+class LineResource(NamedTuple):
+    """The columns of one resource of a line."""
+
+    access_request_id: UUID
+    id: UUID
+    kind: str
+    name: str
+    is_practice: bool
+
+
+#: The first page of `listed`, whose rows are of `Line`.
+FIRST_LISTED = FirstPage(lambda: AccessRequest.objects.values_list(*Line._fields), Line._make)
+
+
+def resources_of_lines(lines: Iterable[Line]) -> dict[UUID, list[LineResource]]:
+    """Return the resources of these lines, in their order, for the id of each."""
+    found: dict[UUID, list[LineResource]] = {line.id: [] for line in lines}
+    for each in map(LineResource._make, _RESOURCES_OF_LINES(list(found))):
+        found[each.access_request_id].append(each)
+    return found
+
+
+_RESOURCES_OF_LINES = CompiledIn(
+    lambda pks: AccessRequestResource.objects.filter(access_request__id__in=pks).values_list(
+        "access_request_id", *(f"resource__{name}" for name in LineResource._fields[1:])
+    ),
+    UUIDField(),
+)
 
 
 def add_scope(rows: list[AccessRequest]) -> None:

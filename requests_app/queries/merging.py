@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -107,16 +107,21 @@ class FirstPage:
     """The first page of a list without filters, which most calls read. Its SQL text is made once (ADR 86).
 
     `rows` returns the rows of the list for everybody. There is one text for each order, length, and number of tenants
-    or queues of an actor.
+    or queues of an actor. `make` makes the rows of the page of what the query returns.
     """
 
-    def __init__(self, rows: Callable[[], Any]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Callable[[], Any], make: Callable[[Any], Any] | None = None) -> None:
+        self._rows, self._make = rows, make
         self._query = lru_cache(maxsize=_TEXTS)(self._new_query)
+
+    @cached_property
+    def _scoped(self) -> Any:
+        """A queryset that is only asked who can see its rows. To make it takes long if it names its columns."""
+        return self._rows()
 
     def of(self, rows: Any, *, actor: Actor) -> Any:
         """Return the rows of the list that the actor can see, with the methods of `Merged`."""
-        scope = self._rows().scope_of(actor)
+        scope = self._scoped.scope_of(actor)
         if scope is not None and not 0 < len(scope[1]) <= MOST_PLACES:
             return rows
         return _WithFirstPage(rows, partial(self._read, actor.side, scope))
@@ -124,7 +129,8 @@ class FirstPage:
     def _read(self, side: Side, scope: Scope, order: tuple[str, ...], count: int) -> list[Any]:
         column, places = scope or ("", [])
         query, values = self._query(side, column, order, count).ready(("of", places) if places else None)
-        return query(**values)
+        found: list[Any] = query(**values)
+        return found if self._make is None else list(map(self._make, found))
 
     def _new_query(self, side: Side, column: str, order: tuple[str, ...], count: int) -> CompiledScope:
         def make(places: list[Q]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +16,14 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.fields import Field
 
+from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.states import State
 from requests_app.doors.api import output
 from requests_app.doors.api.access_requests import AccessRequestLine, AccessRequestOut
 from requests_app.doors.api.grants import GrantLine
 from requests_app.doors.api.ticket_shapes import TicketLine
-from requests_app.models import AccessRequest, Grant, Membership, Ticket
+from requests_app.models import AccessRequest, AccessRequestResource, Grant, Membership, Ticket
 from requests_app.queries import access
 from tests.api.test_access_requests import Calling
 from tests.cast import Cast
@@ -227,6 +230,29 @@ def test_the_first_page_of_a_list_is_read_with_texts_that_are_made_once(
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
     assert caller.get(address).json() == first
     assert first["items"] == all_of_it
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Vienna"])
+def test_the_first_page_is_written_from_its_columns_as_every_other_page(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, settings: Any, zone: str
+) -> None:
+    """In every state, with a ticket and without one, with one resource and with several. No object is made of a row."""
+    settings.TIME_ZONE = zone
+    for state in State:
+        cast.in_state(state)
+    cast.submitted(resource_ids=[cast.resource(name=name).pk for name in ("sales", "finance")])
+    demand = operations.Demand(authority="Court", instrument="Warrant", reference="1", date=dt.date(2026, 11, 20))
+    ask = replace(cast.ask(cast.ticket()), ticket_id=None, demand=demand)
+    ask = replace(ask, tenant_id=cast.contoso.pk, service_id=cast.exchange.pk)
+    operations.submit(ask, actor=cast.as_("priya"))
+    caller = calling("pat")
+    other = caller.get("access-requests?submitted_since=2000-01-01T00:00:00Z").content
+    few = caller.get("access-requests?submitted_since=2000-01-01T00:00:00Z&fields=id,grant,resources").content
+    for model in (AccessRequest, AccessRequestResource, Grant, Ticket):
+        monkeypatch.setattr(model, "from_db", None)
+    assert caller.get("access-requests").content == other
+    assert caller.get("access-requests?fields=id,grant,resources").content == few
+    assert {item["state"] for item in json.loads(other)["items"]} == set(State)
 
 
 def test_a_role_that_is_taken_away_is_missing_in_the_next_list(cast: Cast, calling: Calling) -> None:

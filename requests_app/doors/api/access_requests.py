@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain, islice
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State
 from requests_app.doors.api import output
 from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.columns import Columns
 from requests_app.doors.api.errors import in_words_of
 from requests_app.doors.api.fields import (
     CommentIn,
@@ -339,6 +341,11 @@ class AccessRequestFilter(django_filters.FilterSet):
 # --- Routes --------------------------------------------------------------------------------------------------
 
 
+#: The same lines and resources, as the columns of the first page.
+_LINES = Columns(AccessRequestLine, access.Line._fields, filled=("resources",))
+_RESOURCES = Columns(ResourceRef, access.LineResource._fields)
+
+
 class AccessRequests(ListView):
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
@@ -362,6 +369,14 @@ class AccessRequests(ListView):
 
     def complete(self, found: list[Any]) -> None:
         access.add_scope(found)
+
+    def items(self, found: list[Any], **options: Any) -> list[Any]:
+        if not found or not isinstance(found[0], access.Line):
+            return super().items(found, **options)
+        resources = access.resources_of_lines(found)
+        written = iter(_RESOURCES.written(chain.from_iterable(resources.values())))
+        each = {pk: list(islice(written, len(rows))) for pk, rows in resources.items()}
+        return _LINES.written(found, filled={"resources": lambda line: each[line.id]}, **options)
 
     @extend_schema(
         operation_id="access_requests_submit",

@@ -328,9 +328,13 @@ class ListView(ApiView):
             if self.first_page is not None and not is_filtered:
                 rows = self.first_page.of(rows, actor=self.actor)
         found = pages.paginate_queryset(rows, self.request, view=None)
-        self.complete(found)
-        shown = output.all_shown(serializer, found, only=wanted, actor=self.actor, **context)
+        shown = self.items(found, only=wanted, actor=self.actor, **context)
         return self._answer(output.as_json(pages.page_of(shown)))
+
+    def items(self, found: list[Any], *, only: frozenset[str] | None, **context: Any) -> list[Any]:
+        """Return the items of a page, as the serializer writes them."""
+        self.complete(found)
+        return output.all_shown(self.serializer_class, found, only=only, **context)
 
     def parts_of_order(self) -> Parts | None:
         """Return the parts for the wanted order, if no index has it for all rows."""

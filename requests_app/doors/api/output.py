@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,16 +47,25 @@ def all_shown(
         writer = idle.pop()
     except IndexError:
         writer = _Writer(serializer(context={}))
+    writer.serializer._context = context
+    try:
+        with instants_in_zone():
+            return [writer.write(row, only) for row in rows]
+    finally:
+        writer.forget()
+        idle.append(writer)
+
+
+@contextmanager
+def instants_in_zone() -> Iterator[None]:
+    """Inside the block, this thread writes an answer. It asks only once whether the instants are in UTC."""
     outer = _here.is_in_utc
     # A method of a serializer may write the parts of its row with another serializer.
     _here.is_in_utc = _is_utc() if outer is None else outer
-    writer.serializer._context = context
     try:
-        return [writer.write(row, only) for row in rows]
+        yield
     finally:
         _here.is_in_utc = outer
-        writer.forget()
-        idle.append(writer)
 
 
 def as_json(data: Any) -> bytes:
@@ -132,14 +142,15 @@ class _Writer:
             return self._of(field).write_once
         if type(field) is serializers.ListSerializer:
             return self._of(field.child).write_all
-        return _way_to_write(field)
+        return way_to_write(field)
 
     def _of(self, serializer: Any) -> _Writer:
         self._below.append(_Writer(serializer))
         return self._below[-1]
 
 
-def _way_to_write(field: Any) -> Callable[[Any], Any]:
+def way_to_write(field: Any) -> Callable[[Any], Any]:
+    """Return the function that writes a value that is not None, as the field does."""
     to_representation: Callable[[Any], Any] = field.to_representation
     way = type(field).to_representation
     if way is serializers.CharField.to_representation:
