@@ -190,11 +190,10 @@ class Step:
 
     def messages_with_entry(self) -> list[Model]:
         """Return the rows of the messages, to write them with the entry. Many are written at the end of the act."""
-        if not 0 < len(self.notes) <= FEW:
-            return []
-        rows: list[Model] = [row_of(note, at=self.at) for note in self.notes]
-        self.notes.clear()
-        bell.ring()
+        rows: list[Model] = [row_of(note, at=self.at) for note in self.notes] if len(self.notes) <= FEW else []
+        if rows:
+            self.notes.clear()
+            bell.ring()
         return rows
 
     def require_proof(self, *, needed: bool = True) -> None:
@@ -451,14 +450,13 @@ def apply_all(steps: list[Move], *, heads: Mapping[UUID, ChainHead]) -> None:
     """
     if not steps:
         return
-    edge = steps[0].edge
-    state, who = str(edge.target), described(steps[0].actor, decides=steps[0].act.is_deciding)
+    state, who = str(steps[0].edge.target), described(steps[0].actor, decides=steps[0].act.is_deciding)
     entries: list[tuple[recorder.Witnessed, datetime]] = []
     for step in steps:
         row = step.row
         row.state, row.state_changed_at = state, step.at
         detail = {"reference": row.reference, "state": state}
-        entries.append((step.entry(edge.event, detail=detail, text=row.reference, who=who), step.at))
+        entries.append((step.entry(step.edge.event, detail=detail, text=row.reference, who=who), step.at))
     changed = [Changed([step.row for step in steps], "state", "state_changed_at")]
     changed += merged(change for step in steps for change in step.changed)
     messages = [row_of(note, at=step.at) for step in steps for note in step.notes]

@@ -61,7 +61,9 @@ def test_staff_find_a_ticket_and_close_a_window(visit: Visit) -> None:
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Administration").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("heading", name="Closing next")).to_be_visible()
-    page.get_by_role("navigation", name="Administration", exact=True).get_by_role("link", name="Tickets", exact=True).click()
+    page.get_by_role("navigation", name="Administration", exact=True).get_by_role(
+        "link", name="Tickets", exact=True
+    ).click()
     page.get_by_role("searchbox").fill(ticket.reference)
     page.get_by_role("searchbox").press("Enter")
     found = page.locator(".portal-table tbody tr")
