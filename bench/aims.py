@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
@@ -62,7 +63,7 @@ def at_most(name: str, key: str, limit: float, unit: str = "ms", *, per: float =
     """Judge the largest of the figures whose names begin with `name`."""
 
     def judge(results: list[Figures]) -> Verdict | None:
-        values = [figures[key] / per for figures in _all(results, name)]
+        values = [figures[key] / per for figures in _all(results, name) if key in figures]
         return (_range(values, unit), max(values) <= limit) if values else None
 
     return judge
@@ -183,7 +184,7 @@ AIMS = (
         both(at_most("the p95 of each page", "longest", 50), at_most("the p95 of each page", "slow", 0, _OVER))),
     Aim("the largest", "584 KB", "60 KB", "pages", at_most("the p95 of each page", "bytes", 60, "KB", per=1e3)),
     Aim("search of a log of {entries} entries by words", "262–302 ms", "p95 ≤ 50 ms", "log-search",
-        at_most("", "p95", 50)),
+        both(at_most("", "p95", 50), at_most("", "first", math.inf, "ms for the first, which may read the disk"))),
     Aim("appending alone; in batches", "1,044; 16,767 a second", "2,000; 25,000 a second", "log",
         both(at_least("entry appended alone", 2000), at_least("batch of", 25_000)), _PG),
     Aim("proof in a tree of {proven}", "1.5 ms", "1 ms", "proof", at_most("inclusion proof", "median", 1)),

@@ -95,18 +95,22 @@ def _old(tenant: UUID, count: int) -> str:
 
 
 def _pages(name: str, log: Log, search: Search, before: int | None, count: int) -> Result:
-    seconds: list[float] = []
-    begun, busy = time.perf_counter(), _busy()
-    for _ in range(_ROUNDS):
+    """Search several times. The first time is a separate figure: the index may not be in memory yet."""
+
+    def once() -> tuple[float, queries.Page]:
         started = time.perf_counter()
-        page = queries.page(log, search, LogCursor(before=before), size=count)
-        seconds.append(time.perf_counter() - started)
+        found = queries.page(log, search, LogCursor(before=before), size=count)
+        return time.perf_counter() - started, found
+
+    first, page = once()
+    begun, busy = time.perf_counter(), _busy()
+    seconds = [once()[0] for _ in range(_ROUNDS)]
     wall = time.perf_counter() - begun
     spent = [(after - before) / _ROUNDS * 1000 for before, after in zip(busy, _busy(), strict=True)]
     used = " + ".join(f"{each:.1f}" for each in spent)
     reached = f", stops at {page.searched_to:,}" if page.searched_to is not None else ""
     called = f"{name}: {len(page.entries)} entries, {used} ms CPU{reached}"
-    return Result(called, seconds, wall, "p95 ≤ 50 ms", numbers={"busy": sum(spent)})
+    return Result(called, seconds, wall, "p95 ≤ 50 ms", numbers={"busy": sum(spent), "first": first * 1000})
 
 
 def _busy() -> list[float]:

@@ -96,6 +96,16 @@ def test_the_table_names_what_should_have_been_measured_and_was_not(tmp_path: Pa
     assert "customer's approval" not in found
 
 
+def test_the_first_search_of_each_kind_is_judged_apart(tmp_path: Path) -> None:
+    report(tmp_path, "sqlite", "log-search", *({"name": "a word", "p95": 10 + n, "first": 300 + n} for n in (0, 7)))
+    [found] = rows(tmp_path, ("log-search", "sqlite")).values()
+    assert found[2:4] == ["10.0–17.0 ms; 300–307 ms for the first, which may read the disk (SQLite)", "yes"]
+    # A report of an older version.
+    report(tmp_path, "sqlite", "log-search", {"name": "a word", "p95": 10})
+    [found] = rows(tmp_path, ("log-search", "sqlite")).values()
+    assert found[2:4] == ["not measured (SQLite)", "no"]
+
+
 def test_the_document_gets_the_figures_and_stays_otherwise(tmp_path: Path) -> None:
     def line(what: str, measured: str, met: str, takes: str) -> str:
         return f"| {what} | 2.6 and 3.8 s | 1.5 s for 10,000 | {measured} | {met} | {takes} |"
