@@ -140,6 +140,9 @@ def test_dates_of_entries_are_offered_within_one_log(cast: Cast, staff: Client, 
     assert found(staff, AuditEntry, **log, **day) == [row["pk"] for row in rows]
     assert found(staff, AuditEntry, **log, **day | {"at__day": 29}) == []
     assert found(staff, AuditEntry, **log, **day | {"at__day": 31}) == []
+    # An impossible date, and an id in another form, are errors of the caller.
+    wrong: list[dict[str, Any]] = [{**log, **day, "at__month": 2}, {**day, "tenant_id": f" {log['tenant_id']} "}]
+    assert [staff.get(address(AuditEntry), query).status_code for query in wrong] == [302, 302]
     # No index orders the entries of all logs by date. So a date without a log is refused.
     assert staff.get(address(AuditEntry), {"at__year": 2099}).status_code == 400
 

@@ -76,5 +76,5 @@ def test_postgresql_sorts_no_accesses(cast: Cast) -> None:
 
     with connection.execute_wrapper(explain):
         access.looks_by_resource([grant.pk])
-    assert any("content_access" in step for step in plans)
+    assert any("contentaccess" in step for step in plans)
     assert [step for step in plans if "Sort" in step] == []

@@ -102,6 +102,7 @@ def test_text_is_made_an_id_in_one_place() -> None:
         "queries/log.py": "a column of the log",
         "messages/webhooks/messages.py": "a column of the log",
         "operations/_keys.py": "a column",
+        "operations/_locked_rows.py": "a column",
         "operations/accounts.py": "what was kept of a proposal",
         "operations/sign_ins.py": "columns",
         "operations/single_sign_on.py": "what was kept of a proposal",

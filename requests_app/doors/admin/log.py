@@ -138,8 +138,9 @@ def _in_days(rows: QuerySet, query: QueryDict) -> QuerySet:
 
     Django has checked the date, and compares the times of the entries. There is no index of these.
     """
-    log, year, month, day = (query.get(name) for name in ("tenant_id", "at__year", "at__month", "at__day"))
-    if not (log and _is_uuid(log) and year):
+    log_id = as_id(query.get("tenant_id", "").strip())
+    year, month, day = (query.get(name) for name in ("at__year", "at__month", "at__day"))
+    if log_id is None or not year:
         return rows
     begin = dt.date(int(year), int(month or 1), int(day or 1))
     end = begin + dt.timedelta(days=1)
@@ -148,7 +149,7 @@ def _in_days(rows: QuerySet, query: QueryDict) -> QuerySet:
         end = (begin + dt.timedelta(days=32)).replace(day=1) if month else begin.replace(year=begin.year + 1)
     zone = timezone.get_current_timezone()
     since, until = (dt.datetime.combine(date, dt.time.min, tzinfo=zone) for date in (begin, end))
-    return periods.within(rows, UUID(log), since=since, until=until)
+    return periods.within(rows, log_id, since=since, until=until)
 
 
 class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
