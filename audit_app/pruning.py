@@ -9,6 +9,7 @@ closed shard. The tiles still have the hashes of the removed entries.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,10 @@ MOST_ENTRIES = 50_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What can be removed: the entries from `start` up to, and without, `end`. `checkpoint` covers their hashes."""
+    """What can be removed: the entries from `start` up to, and without, `end`. All are older than `before`.
+
+    `checkpoint` covers their hashes.
+    """
 
     tenant_id: UUID
     start: int
@@ -34,6 +38,7 @@ class Plan:
     shard: int
     first_seq: int
     checkpoint: Checkpoint | None
+    before: dt.datetime
 
     @property
     def entry_detail(self) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | No
         end = min(end, first_needed)
     if end <= head.pruned_to:
         return None
-    return Plan(tenant_id, head.pruned_to, end, head.shard, head.first_seq, checkpoint)
+    return Plan(tenant_id, head.pruned_to, end, head.shard, head.first_seq, checkpoint, before)
 
 
 def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
@@ -81,7 +86,7 @@ def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
 
 
 def require_hashes(wanted: Plan) -> None:
-    """Raise Refusal unless the tiles have the hashes of these entries, and give the checkpoint's root.
+    """Raise Refusal unless these entries are old, and the tiles have their hashes and give the checkpoint's root.
 
     A changed entry must not be removed before somebody has seen that it was changed. So its place is stored,
     and the signer checks there next and raises an alarm. Shards that a tombstone closed are known to be
@@ -89,16 +94,40 @@ def require_hashes(wanted: Plan) -> None:
     """
     first = max(wanted.start, wanted.first_seq) - wanted.first_seq
     end = wanted.end - wanted.first_seq
-    if wanted.checkpoint is None or first >= end:
-        return
+    if wanted.checkpoint is not None and first < end:
+        _require_in_tree(wanted, wanted.checkpoint, first, end)
+    _require_old(wanted)
+
+
+def _require_in_tree(wanted: Plan, checkpoint: Checkpoint, first: int, end: int) -> None:
     try:
         tiles = Tiles(wanted.tenant_id, wanted.shard)
-        if tiles.frontier(wanted.checkpoint.size).root() != bytes(wanted.checkpoint.root):
-            raise Refusal("different", signed=wanted.checkpoint.size)
+        if tiles.frontier(checkpoint.size).root() != bytes(checkpoint.root):
+            raise Refusal("different", signed=checkpoint.size)
         for number in range(first // WIDTH, -(-end // WIDTH)):
             _compare(wanted, number, max(first, number * WIDTH), min(end, (number + 1) * WIDTH))
     except MissingTile as error:
         raise Refusal("tile", why=str(error)) from error
+
+
+def _require_old(wanted: Plan) -> None:
+    """Raise Refusal if the newest of these entries says itself that it is not older than `before`.
+
+    The plan was made from columns. One column that somebody has changed would be enough to remove young entries, and
+    afterwards nothing would show it. The bytes of an entry are in the tree. No entry is older than the entry before it.
+    """
+    rows = AuditEntry.objects.filter(tenant_id=wanted.tenant_id, seq__gte=wanted.start, seq__lt=wanted.end)
+    newest = rows.order_by("-seq").values_list("seq", "canonical").first()
+    if newest is None:
+        return
+    seq, body = newest
+    try:
+        at = str(json.loads(bytes(body))["at"])
+    except (ValueError, TypeError, LookupError):
+        # Only in a shard that was closed because it is damaged: everywhere else, the hashes were compared.
+        return
+    if at >= canonical.instant(wanted.before):
+        raise Refusal("altered", seq=seq, why="it is not as old as its column says")
 
 
 def _compare(wanted: Plan, number: int, start: int, end: int) -> None:

@@ -7,7 +7,7 @@ import datetime as dt
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from audit_app import checkpoints, proofs, pruning, recorder, second_process, signing_round, tree
 from audit_app import verify as verification
@@ -248,6 +248,28 @@ def test_an_entry_that_is_gone_already_is_not_covered_up() -> None:
     with pytest.raises(Refusal) as caught:
         pruning.require_hashes(wanted)
     assert caught.value.detail["seq"] == 17
+
+
+@pytest.mark.dialect
+@pytest.mark.parametrize("hours", [-1000, 9])
+def test_a_changed_time_removes_no_entry_that_is_not_old(hours: int) -> None:
+    """The numbers of a period are found by the times of a few entries, which are columns."""
+    for hour in range(64):
+        append(1, at=AT + dt.timedelta(hours=hour))
+    checkpoints.sign(TENANT, at=AT + dt.timedelta(hours=64))
+    before = AT + dt.timedelta(hours=10)
+    honest = planned(before=before)
+    assert honest is not None
+    assert honest.end == 10
+    pruning.require_hashes(honest)
+    forged = connection.ops.adapt_datetimefield_value(AT + dt.timedelta(hours=hours))
+    meddle("UPDATE audit_app_auditentry SET at = %s WHERE tenant_id = %s AND seq = 31", forged, uuid_sql(TENANT))
+    wanted = planned(before=before)
+    assert wanted is not None
+    assert wanted.end == 32
+    with pytest.raises(Refusal) as caught:
+        pruning.require_hashes(wanted)
+    assert (caught.value.code, caught.value.detail["seq"]) == ("altered", 31)
 
 
 @pytest.mark.parametrize(("level", "number"), [(0, 0), (0, 1), (0, 2), (1, 0)])
