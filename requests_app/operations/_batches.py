@@ -53,7 +53,8 @@ class Plan:
     waiting: deque[list[Due]] = field(default_factory=deque)
     #: Whether there may be more that are due than the plan has.
     is_cut: bool = False
-    #: The tenants whose log somebody else held for as long as this sweep waited. It leaves them for the next sweep.
+    #: The tenants that this sweep leaves for the next one: somebody else held their log for as long as it waited, or it
+    #: has already waited for `MOST_WAITS` others.
     held: set[UUID] = field(default_factory=set)
 
     def fill(self, due: Iterable[Due]) -> None:

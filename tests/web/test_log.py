@@ -628,7 +628,7 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
 
 
 def test_a_page_reads_the_state_of_the_log_once(cast: Cast) -> None:
-    """It read the head of the log four times, and its closed parts twice."""
+    """So all parts of the page are about the same moment."""
     cast.opened()
     client = signed_in(cast, "otto")
     client.get(url(cast.contoso))
