@@ -43,7 +43,8 @@ _FIELDS = {field.name: field for field in AuditEntry._meta.concrete_fields}
 def first_since(tenant_id: UUID, at: dt.datetime, *, first: int = 0, end: int = _MOST) -> int:
     """Return the number of the first entry from `first` on that is not older than `at`.
 
-    Without one before `end`, return `end`, or the number after the newest entry if the log is shorter.
+    Without one before `end`, return `end`, or the number after the newest entry if the log is shorter, but at least
+    `first`. Times are columns, which somebody could change. What must not trust them compares the bytes of the entries.
     """
     return _search([tenant_id], at, first, end).get(tenant_id, min(first, end))
 

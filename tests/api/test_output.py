@@ -232,6 +232,7 @@ def test_the_first_page_of_a_list_is_read_with_texts_that_are_made_once(
     assert first["items"] == all_of_it
 
 
+@pytest.mark.dialect
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Vienna"])
 def test_the_first_page_is_written_from_its_columns_as_every_other_page(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, settings: Any, zone: str

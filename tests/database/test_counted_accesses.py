@@ -62,7 +62,7 @@ def test_the_accesses_of_any_number_of_windows_are_counted(cast: Cast) -> None:
 
 @pytest.mark.postgres
 def test_postgresql_sorts_no_accesses(cast: Cast) -> None:
-    """To sort the items of a window took ten times as long as to read them."""
+    """Sorting the items of a window takes longer than counting them."""
     grant = cast.opened()
     put(grant, cast.resource(), Kind.OPENED, "1")
     plans: list[str] = []

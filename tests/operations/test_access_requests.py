@@ -25,7 +25,7 @@ from requests_app.domain.errors import (
     WrongState,
 )
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, QueueAssignment, Tenant
 from requests_app.operations._change import Step
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
@@ -301,6 +301,18 @@ def test_a_window_is_no_longer_than_the_cap_that_was_set_while_the_approval_wait
     approve = operations.approve_as_customer if who == "ada" else operations.approve_as_provider
     grant = approve(row.pk, actor=cast.as_(who)).grant
     assert grant.closes_at - grant.opens_at == dt.timedelta(hours=1)
+
+
+@pytest.mark.dialect
+def test_who_lost_the_queue_since_the_call_began_submits_nothing(cast: Cast) -> None:
+    """The ticket is found with the queues of the beginning. Under the locks, those of now decide."""
+    ticket, priya = cast.ticket(), cast.as_("priya")
+    entries, messages = AuditEntry.objects.count(), OutboxMessage.objects.count()
+    QueueAssignment.objects.filter(person_id=priya.person).delete()
+    with pytest.raises(NotFound):
+        operations.submit(cast.ask(ticket), actor=priya)
+    assert not AccessRequest.objects.exists()
+    assert (AuditEntry.objects.count(), OutboxMessage.objects.count()) == (entries, messages)
 
 
 def test_a_resource_of_another_tenant_cannot_be_asked_for(cast: Cast) -> None:

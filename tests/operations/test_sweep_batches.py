@@ -78,6 +78,7 @@ def _undone(run: Callable[[], object]) -> dict[str, list[dict[str, Any]]]:
     return stored
 
 
+@pytest.mark.dialect
 @pytest.mark.parametrize("arrays_from", [1, beside.ARRAYS_FROM])
 @pytest.mark.parametrize("stage", ["provider", "customer", "practice", "window", "practice window"])
 def test_a_batch_stores_what_the_single_acts_store(
@@ -107,6 +108,7 @@ def test_a_batch_stores_what_the_single_acts_store(
     assert len(together["OutboxMessage"]) == len(before["OutboxMessage"]) + len(rows)
 
 
+@pytest.mark.dialect
 @pytest.mark.parametrize("act", SWEEPS)
 def test_a_batch_stores_it_alike_if_the_clock_was_set_back_for_one_log(cast: Cast, travel: Traveller, act: str) -> None:
     travel.freeze()

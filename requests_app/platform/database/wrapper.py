@@ -54,17 +54,20 @@ class Wrapper(BaseDatabaseWrapper):
             with self.cursor() as logged:
                 logged.execute(sql, params)
                 return list(logged.fetchall())
+        self.validate_thread_sharing()
         self.validate_no_broken_transaction()
         self.close_if_health_check_failed()
         self.ensure_connection()
         with self.wrap_database_errors:
             cursor = self.create_cursor()
-        execute = partial(self._execute, cursor)
-        for wrapper in reversed(self.execute_wrappers):
-            execute = partial(wrapper, execute)
-        execute(sql, params, False, {"connection": self, "cursor": cursor})
-        with self.wrap_database_errors:
-            rows: list[Any] = cursor.fetchall()
+        try:
+            execute = partial(self._execute, cursor)
+            for wrapper in reversed(self.execute_wrappers):
+                execute = partial(wrapper, execute)
+            execute(sql, params, False, {"connection": self, "cursor": cursor})
+            with self.wrap_database_errors:
+                rows: list[Any] = cursor.fetchall()
+        finally:
             cursor.close()
         return rows
 
