@@ -20,9 +20,9 @@ from requests_app.platform.lanes import Lane, LaneFull
 #: From this number of pages on (64 MB), SQLite itself copies within each commit. So the log has an end although nobody
 #: else copies.
 LIMIT = 16_000
-#: A process copies each time it has changed so many rows. Most rows change five pages. The log then has 10 MB at most,
-#: unless several processes write. While its file grows, a commit waits longer for the disk.
-EACH = 250
+#: A process copies each time it has changed so many rows. Most rows change five pages. With a quarter of it, the log's
+#: file is smaller, but the decision point answers a sixth fewer accesses.
+EACH = 1_000
 #: A sweep copies less often, because its batches change the same pages of indexes. The log then has less than 100 MB.
 #: When the sweep ends, it copies if this process has changed at least the second number of rows.
 EACH_IN_SWEEP, AFTER_SWEEP = 8_000, 500
@@ -30,7 +30,7 @@ EACH_IN_SWEEP, AFTER_SWEEP = 8_000, 500
 #: than this, nobody waits for that.
 LONG = 4_000
 #: When the log begins again, its file is cut to so many bytes. Below that, the file does not have to grow again.
-FILE_SIZE = 16 * 1024 * 1024
+FILE_SIZE = 32 * 1024 * 1024
 #: For how many seconds the turn to write is waited for.
 TURN_SECONDS = 1.0
 
