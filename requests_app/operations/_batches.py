@@ -243,8 +243,8 @@ class _Sweep:
     def _wait_for(self, busy: dict[UUID, list[Due]], *, is_log: bool) -> int:
         """Wait a short time for the log of each of these tenants, or for the rows, because there is nothing else to do.
 
-        Without this, what is nearly always locked would never be free when a sweep looks. A log is waited for once in a
-        sweep, however many rows its tenant has.
+        Without this, a sweep would never end what is nearly always locked. It waits for a log once, however many rows
+        its tenant has.
         """
         done = 0
         for number, (tenant_id, due) in enumerate(sorted(busy.items())):

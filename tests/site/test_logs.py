@@ -93,13 +93,17 @@ def test_no_line_has_the_secret_of_a_link_and_no_later_request_names_it() -> Non
                 assert Client().get(link)["Referrer-Policy"] == "strict-origin"
 
 
-def test_the_line_of_a_plain_request_is_the_one_that_structlog_writes(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Any]:
+    """Return the records of the lines of requests, in JSON, that were written without structlog."""
     settings.LOG_FORMAT = "json"
-    written = list[Any]()
+    records = list[Any]()
     monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
-    monkeypatch.setattr(request_log._requests, "handle", written.append)
+    monkeypatch.setattr(request_log._requests, "handle", records.append)
+    return records
+
+
+def test_the_line_of_a_plain_request_is_the_one_that_structlog_writes(written: list[Any]) -> None:
     with structlog.contextvars.bound_contextvars(request_id="0123-abc", ip="2001:db8::1", user_id="4d2c"):
         [line] = lines_of("json", "request_finished", code=302, request="GET /api/v1/me")
         assert request_log.finished_plainly("GET /api/v1/me", 302)
@@ -108,13 +112,7 @@ def test_the_line_of_a_plain_request_is_the_one_that_structlog_writes(
     assert json.loads(record.line) == {**json.loads(line), **other}
 
 
-def test_structlog_writes_the_line_of_a_request_that_is_not_plain(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
-    settings.LOG_FORMAT = "json"
-    written = list[Any]()
-    monkeypatch.setattr(request_log._requests, "isEnabledFor", lambda _level: True)
-    monkeypatch.setattr(request_log._requests, "handle", written.append)
+def test_structlog_writes_the_line_of_a_request_that_is_not_plain(written: list[Any], settings: Any) -> None:
     cases: list[tuple[str, int, dict[str, str]]] = [
         ("GET /api/v1/me", 404, {}),
         (f"GET /invitation/{SECRET}/", 200, {}),

@@ -136,7 +136,7 @@ def part(head: ChainHead) -> str:
 def _in_days(rows: QuerySet, query: QueryDict) -> QuerySet:
     """Narrow the list to the numbers of the year, month or day that was chosen.
 
-    Django has checked the date, and compares the times of the entries. There is no index of these.
+    Django has checked the date, and compares the times of the entries with the same period. There is no index of these.
     """
     log_id = as_id(query.get("tenant_id", "").strip())
     year, month, day = (query.get(name) for name in ("at__year", "at__month", "at__day"))
