@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit_app import checkpoints
@@ -121,6 +121,24 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     assert (status, data["result"]) == (0, "good"), data
     [proven] = data["decisions"]["proven"]
     assert (proven["passkey"], proven["digest"]) == ("Laptop", decision.manifest_digest)
+
+
+def test_a_press_is_not_lost_while_the_script_is_still_loaded(
+    visit: Visit, live_server: LiveServer, settings: Any
+) -> None:
+    settings.PASSKEY_ORIGINS = [live_server.url]
+    ada = visit("ada.keller")
+    page = ada.goto("/security/")
+    virtual_authenticator(page)
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(1_000)
+        route.continue_()
+
+    page.route("**/js/sign*.js", slowly)
+    page.goto(f"{ada.base}/security/passkeys/add/", wait_until="commit")
+    page.get_by_role("button", name="Create the passkey").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Save these recovery codes")
 
 
 def test_after_the_password_a_passkey_completes_the_sign_in(
