@@ -6,32 +6,33 @@ from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndex
 from django.db import migrations
 
 
-class AddIndexBeside(AddIndexConcurrently):
-    """On PostgreSQL, add an index while people work. SQLite has one writer, so it adds the index in its turn.
+def is_beside(connection):
+    """Return whether an index can change while people work: only on PostgreSQL, and outside a transaction.
 
     A restore makes all tables in one transaction. Nobody else sees them yet, so nobody waits for an index.
     """
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
+
+
+class AddIndexBeside(AddIndexConcurrently):
+    """On PostgreSQL, add an index while people work. SQLite has one writer, so it adds the index in its turn."""
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        if self._is_beside(schema_editor.connection):
+        if is_beside(schema_editor.connection):
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
             super().database_forwards(app_label, schema_editor, from_state, to_state)
         else:
             migrations.AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
 
     def database_backwards(self, app_label, schema_editor, from_state, to_state):
-        if self._is_beside(schema_editor.connection):
+        if is_beside(schema_editor.connection):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
         else:
             migrations.AddIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
 
-    @staticmethod
-    def _is_beside(connection):
-        return connection.vendor == "postgresql" and not connection.in_atomic_block
-
 
 class RemoveIndexBeside(RemoveIndexConcurrently):
-    """On PostgreSQL, remove an index while people work. In a transaction, as in a restore, nobody waits for it."""
+    """On PostgreSQL, remove an index while people work."""
 
     def database_forwards(self, app_label, schema_editor, from_state, to_state):
         self._base(schema_editor.connection).database_forwards(self, app_label, schema_editor, from_state, to_state)
@@ -41,5 +42,4 @@ class RemoveIndexBeside(RemoveIndexConcurrently):
 
     @staticmethod
     def _base(connection):
-        is_beside = connection.vendor == "postgresql" and not connection.in_atomic_block
-        return RemoveIndexConcurrently if is_beside else migrations.RemoveIndex
+        return RemoveIndexConcurrently if is_beside(connection) else migrations.RemoveIndex

@@ -5,6 +5,8 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.models import PROTECT, Index, Q
 
+from audit_app.migrations._indexes import is_beside
+
 AddIndexBeside = import_module("requests_app.migrations.0075_indexes_of_evaluations").AddIndexBeside
 RemoveIndexBeside = import_module("requests_app.migrations.0077_indexes_of_pages").RemoveIndexBeside
 
@@ -42,8 +44,7 @@ class RemoveColumnIndex(migrations.RunPython):
 
 
 def _beside(schema_editor):
-    connection = schema_editor.connection
-    return "CONCURRENTLY " if connection.vendor == "postgresql" and not connection.in_atomic_block else ""
+    return "CONCURRENTLY " if is_beside(schema_editor.connection) else ""
 
 
 def _indexes_of(schema_editor, table, column):
