@@ -42,6 +42,8 @@ Due = tuple[UUID, UUID]
 #: What the end of an access request needs, and of a window. A column that is missing here would be fetched for each row
 #: by itself.
 _OF_ROW, _OF_GRANT = ("reference", "state", "decide_by", "is_practice"), ("id", "closes_at", "closed_at")
+#: The place of the window's id in what is read, after the place of the key and the columns of the access request.
+_ID_OF_GRANT = 1 + len(_OF_ROW) + _OF_GRANT.index("id")
 _ROWS, _GRANTS = AccessRequest._meta.db_table, Grant._meta.db_table
 #: The keys come as one value, each with its place. Rows are found by their keys alone. With the state or the end in the
 #: condition, PostgreSQL would read all access requests that are open, and sort all windows.
@@ -118,12 +120,12 @@ def claimed(due: Sequence[Due], *, has_grant: bool, waits: bool) -> list[AccessR
 
     What somebody else has locked is left out, unless it waits. Each row has only the columns that its end needs.
     """
-    rows = []
+    rows, before = [], len(_OF_ROW)
     for place, *columns in sorted(_locked(due, has_grant=has_grant, waits=waits)):
         tenant_id, pk = due[place]
-        row = AccessRequest.from_db(connection.alias, ("id", "tenant_id", *_OF_ROW), (pk, tenant_id, *columns[:4]))
+        row = AccessRequest.from_db(connection.alias, ("id", "tenant_id", *_OF_ROW), (pk, tenant_id, *columns[:before]))
         if has_grant:
-            of_grant = Grant.from_db(connection.alias, ("access_request_id", *_OF_GRANT), (pk, *columns[4:]))
+            of_grant = Grant.from_db(connection.alias, ("access_request_id", *_OF_GRANT), (pk, *columns[before:]))
             # As `row.grant = …` does, without Django's checks.
             row._state.fields_cache["grant"] = of_grant
         rows.append(row)
@@ -144,6 +146,6 @@ def _locked(due: Sequence[Due], *, has_grant: bool, waits: bool) -> list[list[An
 def _read(columns: Sequence[Any]) -> list[Any]:
     """Return the columns of a row of SQLite with instants in UTC, and with the id of the window as an id."""
     found: list[Any] = [each.replace(tzinfo=UTC) if type(each) is datetime else each for each in columns]
-    if len(found) > 5:
-        found[5] = UUID(found[5])
+    if len(found) > _ID_OF_GRANT:
+        found[_ID_OF_GRANT] = UUID(found[_ID_OF_GRANT])
     return found
