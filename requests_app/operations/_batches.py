@@ -244,12 +244,14 @@ class _Sweep:
         """Wait a short time for the log of each of these tenants, or for the rows, because there is nothing else to do.
 
         Without this, a sweep would never end what is nearly always locked. It waits for a log once, however many rows
-        its tenant has.
+        its tenant has. Each sweep begins at another place, which the time gives: if many logs stay locked, all of them
+        have their turn.
         """
-        done = 0
-        for number, (tenant_id, due) in enumerate(sorted(busy.items())):
+        done, in_order = 0, sorted(busy.items())
+        first = int(self.at.timestamp() * 1_000) % max(len(in_order), 1)
+        for number, (tenant_id, due) in enumerate(in_order[first:] + in_order[:first]):
             if number >= MOST_WAITS:
-                self.plan.held.add(tenant_id)
+                self._leave(tenant_id)
                 continue
             try:
                 done += self._end(due, waits=True).done
@@ -258,11 +260,15 @@ class _Sweep:
                 if not _is_held(failure):
                     done += self._apart(due)
                 elif is_log:
-                    logger.info("sweep.held", tenant=str(tenant_id))
-                    self.plan.held.add(tenant_id)
+                    self._leave(tenant_id)
                 else:
                     self._pass_over(due, failure)
         return done
+
+    def _leave(self, tenant_id: UUID) -> None:
+        """Leave what is due of this tenant for the next sweep."""
+        logger.info("sweep.held", tenant=str(tenant_id))
+        self.plan.held.add(tenant_id)
 
     def _pass_over(self, due: Iterable[Due], failure: Exception) -> None:
         for _tenant, key in due:

@@ -13,8 +13,9 @@ from uuid import UUID
 
 import pytest
 import structlog
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from psycopg.errors import LockNotAvailable
 
 from audit_app import beside, recorder
 from audit_app.models import AuditEntry, ChainHead
@@ -500,6 +501,34 @@ def test_a_busy_log_with_more_rows_than_a_plan_keeps_no_other_tenant_waiting(
     assert [line["tenant"] for line in lines if line["event"] == "sweep.held"] == [str(cast.contoso.pk)]
     assert tasks.sweep() == 6
     assert _ended(act) == {row.pk for row in rows}
+
+
+@pytest.mark.parametrize("act", SWEEPS)
+def test_of_many_busy_logs_each_sweep_waits_for_others_and_all_that_stay_busy_are_logged(
+    cast: Cast, travel: Traveller, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """If it always waited for the same ones, and these stay locked, it would never wait for the others."""
+    travel.freeze()
+    monkeypatch.setattr(_batches, "MOST_WAITS", 1)
+    rows, waits = _ripe(cast, travel, act), list[UUID]()
+    tenants = [cast.contoso.pk, cast.fabrikam.pk]
+
+    def busy(*asked: UUID) -> None:
+        waits.extend(asked)
+        raise OperationalError from LockNotAvailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "claim", lambda asked: ({}, None))
+        patch.setattr(recorder, "lock", busy)
+        for number in range(4):
+            with structlog.testing.capture_logs() as lines:
+                assert SWEEPS[act](actor=cast.system("sweep"), limit=10) == 0
+            assert len(waits) == number + 1
+            held_ones = [line["tenant"] for line in lines if line["event"] == "sweep.held"]
+            assert sorted(held_ones) == sorted(map(str, tenants)), "also the one that it did not wait for"
+            travel.by(seconds=0.001)
+    assert set(waits[:2]) == set(waits[2:]) == set(tenants)
+    assert SWEEPS[act](actor=cast.system("sweep"), limit=10) == len(rows)
 
 
 def _ended(act: str) -> set[Any]:
