@@ -36,8 +36,7 @@ def run(program: str, words: list[str]) -> None:
     from requests_app.management import _ending
     from requests_app.platform import forks
 
-    starting.collect_rarely()
-    starting.share_arenas()
+    starting.manage_memory()
     forks.allow()
     if words[:1] == ["doctor"]:
         _examine_broken_settings(words)

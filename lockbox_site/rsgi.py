@@ -10,8 +10,7 @@ from lockbox_site import starting, statements
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
-    starting.collect_rarely()
-    starting.share_arenas()
+    starting.manage_memory()
     django.setup()
     # Set before the first query, so that a database that does not answer can't block the start.
     statements.bound()

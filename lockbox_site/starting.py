@@ -17,9 +17,16 @@ from django.core.exceptions import ImproperlyConfigured
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 #: From how many arenas the threads of a process take memory. The GNU library would make 8 for each core.
 ARENAS = 2
-#: The number of this option of mallopt(3), and the variables with which an operator chooses another number.
+#: The number of this option of mallopt(3). An operator can choose how many with MALLOC_ARENA_MAX, or with this part of
+#: GLIBC_TUNABLES.
 _M_ARENA_MAX = -8
-CHOSEN_BY = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
+_TUNABLE = "glibc.malloc.arena_max="
+
+
+def manage_memory() -> None:
+    """Choose how this process and its forks use memory. Call this before modules are loaded and threads start."""
+    collect_rarely()
+    share_arenas()
 
 
 def collect_rarely() -> None:
@@ -39,7 +46,9 @@ def share_arenas() -> None:
     Memory that is free in one arena is not used by another one. So if each thread has its own, each of them grows until
     it has room for the largest page that its thread has made. Call this before the first thread starts.
     """
-    if not any(map(os.environ.get, CHOSEN_BY)):
+    tunables = os.environ.get("GLIBC_TUNABLES", "").split(":")
+    is_chosen = os.environ.get("MALLOC_ARENA_MAX") or any(each.startswith(_TUNABLE) for each in tunables)
+    if not is_chosen:
         library = ctypes.CDLL(None)
         if hasattr(library, "mallopt"):
             library.mallopt(_M_ARENA_MAX, ARENAS)

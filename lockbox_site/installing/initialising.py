@@ -126,7 +126,7 @@ def _prepare(program: str) -> int:
     os.environ["DJANGO_SETTINGS_MODULE"] = "lockbox_site.settings"
     what = "Reading the settings"
     # The migrations make some thousand classes of models. To visit them again and again takes a tenth of the time.
-    starting.collect_rarely()
+    starting.manage_memory()
     with starting.settings_or_exit(program):
         try:
             django.setup()

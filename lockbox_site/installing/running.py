@@ -25,8 +25,7 @@ def main(words: list[str]) -> None:
     if is_empty and (company := os.environ.pop("COMPANY", "")):
         _store_name(company)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
-    starting.collect_rarely()
-    starting.share_arenas()
+    starting.manage_memory()
     try:
         with starting.settings_or_exit(PROGRAM):
             import django

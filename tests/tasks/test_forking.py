@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from requests_app.work import forking
 from tests.ports import free_port
 from tests.tasks.conftest import Running, Start, in_service, runs, wait_for
 
+HEAP = 64 * 1024**2
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
 
@@ -36,6 +38,20 @@ def memory(pid: int) -> dict[str, int]:
     return {line[0].rstrip(":"): int(line[1]) for line in lines}
 
 
+def arenas(pid: int) -> int:
+    """Return how many arenas of the GNU library the process has: the first one, and each that has a heap.
+
+    Such a heap is 64 MiB of addresses, and what it does not use of them can't be read.
+    """
+    heaps = 0
+    lines = [line.split()[:2] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    for (used, may), (unused, may_not) in pairwise(lines):
+        (begin, end), (rest, last) = ([int(each, 16) for each in place.split("-")] for place in (used, unused))
+        is_heap = begin % HEAP == 0 and end == rest and last >= begin + HEAP
+        heaps += is_heap and (may, may_not) == ("rw-p", "---p")
+    return 1 + heaps
+
+
 @pytest.mark.slow
 @pytest.mark.real_clock
 @linux
@@ -50,7 +66,9 @@ def test_the_parts_share_the_memory_of_one_program(start: Start) -> None:
     assert len(running.family()) in (11, 12)
     for pid in set(running.family()) - set(programs(running)):
         found = memory(pid)
-        assert found["Shared_Dirty"] > found["Private_Dirty"], Path(f"/proc/{pid}/cmdline").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        assert found["Shared_Dirty"] > found["Private_Dirty"], command
+        assert arenas(pid) <= starting.ARENAS, command
     running.stop()
     assert (running.process.returncode, running.orphans()) == (0, [])
 
