@@ -280,7 +280,8 @@ class SessionLimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # Without a session cookie, no session must be ended, and no query is made.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
-            request.began_at = at = clock.now()  # type: ignore[attr-defined]  # read by context.began()
+            # The time was read with the person, in the same statement.
+            request.began_at = at = request.user.read_at or clock.now()  # type: ignore[attr-defined]  # read by context.began()
             why = self.reason_to_end(request, at)
             if why:
                 return self.end(request, why)

@@ -156,8 +156,9 @@ class Person(Row, AbstractBaseUser, PermissionsMixin):
     totp_set_up_at = models.DateTimeField(_("authenticator app since"), null=True, blank=True, editable=False)
     session_epoch = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
-    #: The places and roles that were read with the person (`with_id`), or None. Later changes of roles are not here.
+    #: The places and roles that were read with the person (`with_id`), and when, or None. Later changes are not here.
     held_roles: list[tuple[UUID, str]] | None = None
+    read_at: datetime | None = None
 
     objects = PersonManager()
 
@@ -305,9 +306,10 @@ def _witness_made_staff(person: Person) -> None:
     recorder.record([recorder.Witnessed(tenant_id=log, **fields) for log in logs], at=clock.now())
 
 
-def _roles_from(person: str = "") -> dict[str, F]:
-    """Return what a query for a person reads of their roles: one row for each role, or one row without a role."""
+def _roles_from(here: Any, person: str = "") -> dict[str, Any]:
+    """Return what a query for a person reads: the time, and one row for each role, or one row without a role."""
     return {
+        "now": clock.column(here),
         "in_tenant": F(f"{person}memberships__tenant_id"),
         "tenant_role": F(f"{person}memberships__role"),
         "in_queue": F(f"{person}queue_assignments__service_id"),
@@ -323,17 +325,18 @@ def _roles_in(rows: Iterable[Any], side: str) -> list[tuple[UUID, str]]:
 
 #: The person with an id, and their roles.
 _PERSON = CompiledQuery(
-    lambda pk: Person.objects.get_queryset().annotate(**_roles_from()).filter(pk=pk).order_by(), pk=UUIDField()
+    lambda here, pk: Person.objects.get_queryset().annotate(**_roles_from(here)).filter(pk=pk).order_by(),
+    here=DateTimeField(),
+    pk=UUIDField(),
 )
 
 
 def with_id(pk: object) -> Person | None:
-    """Return the person with this id, or None. The roles that they have now are read in the same statement."""
-    found: list[Any] = _PERSON(pk=pk)
-    if not found:
+    """Return the person with this id, or None. The same statement reads the roles that they have now, and the time."""
+    if not (found := _PERSON(here=clock.here(), pk=pk)):
         return None
     person: Person = found[0]
-    person.held_roles = _roles_in(found, person.side)
+    person.held_roles, person.read_at = _roles_in(found, person.side), clock.brought(found[0].now)
     return person
 
 
@@ -556,7 +559,7 @@ def _token(here: Any, **which: Any) -> QuerySet[Any, Any]:
     """Return a query for a token: one row for each role of its account, or one row if the account has no role."""
     rows = Token.objects.select_related("account__client").filter(**which)
     # Without an order: sorting would take a tenth of a call's time.
-    return rows.order_by().annotate(now=clock.column(here), **_roles_from("account__"))
+    return rows.order_by().annotate(**_roles_from(here, "account__"))
 
 
 _TOKEN_BY = {
@@ -572,9 +575,7 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
     """
     (by,) = which
     found = _TOKEN_BY[by](here=clock.here(), **which)
-    if not found:
-        return None
-    return _with_held_roles(found)
+    return _with_held_roles(found) if found else None
 
 
 def find_tokens(hashes: Sequence[str]) -> list[tuple[Token, datetime]]:

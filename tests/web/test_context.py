@@ -12,6 +12,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from requests_app.domain import clock
 from requests_app.doors.web import context
 from requests_app.queries import inbox
 from tests.cast import Cast
@@ -139,6 +140,24 @@ def test_the_clock_is_asked_once_a_page(monkeypatch) -> None:
     request = RequestFactory().get("/")
     assert context.instant(request) == context.instant(request)
     assert calls == [1]
+
+
+def _began_before(method: str) -> Any:
+    request: Any = RequestFactory().generic(method, "/")
+    request.began_at = clock.now() - dt.timedelta(seconds=5)
+    return request
+
+
+def test_only_a_page_that_changes_nothing_shows_the_time_at_which_the_request_began() -> None:
+    requests = {method: _began_before(method) for method in ("GET", "HEAD", "POST")}
+    found = {method: context.instant(request) == request.began_at for method, request in requests.items()}
+    assert found == {"GET": True, "HEAD": True, "POST": False}
+
+
+def test_a_page_that_has_waited_has_a_new_instant() -> None:
+    request = _began_before("GET")
+    assert context.instant(request) == request.began_at
+    assert context.instant_again(request) == context.instant(request) > request.began_at
 
 
 @pytest.mark.parametrize("path", ["/tickets/", "/admin/", "/no-such-page/"])

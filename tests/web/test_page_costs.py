@@ -18,6 +18,7 @@ from django.utils import translation
 
 from lockbox_site import lighter, pseudolocale
 from requests_app import operations
+from requests_app.domain import clock
 from requests_app.domain.states import State
 from requests_app.models import Membership
 from requests_app.queries import access
@@ -90,6 +91,17 @@ def test_two_statements_read_who_the_person_is(cast: Cast, name: str) -> None:
     found = {table: len(_about(table, sent)) for table in ("django_session", "requests_app_person")}
     assert found == {"django_session": 1, "requests_app_person": 1}, "\n".join(sent)
     assert _about("requests_app_membership", sent) + _about("requests_app_queueassignment", sent) == []
+
+
+@pytest.mark.real_clock
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["ada", "pat", "priya"])
+def test_the_time_of_a_page_is_read_with_the_person(cast: Cast, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.confirmed()
+    client = signed_in(cast, name)
+    monkeypatch.setattr(clock, "now", None)
+    for page in ("/", "/access-requests/", "/tickets/", "/limits/"):
+        assert not [sql for sql in _sent(client, page) if sql.startswith("SELECT clock_timestamp()")], page
 
 
 @pytest.mark.django_db

@@ -30,6 +30,7 @@ from requests_app.domain.levels import Level, covers
 from requests_app.doors.web._held import held
 from requests_app.doors.web._places import places
 from requests_app.doors.web._streams import Body, GuardedSource
+from requests_app.doors.web.context import instant_again
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest, ContentAccess, Resource
@@ -337,7 +338,7 @@ def _window(request: HttpRequest, pk: object) -> queries.Window:
 
     The window may have changed since the request began, because reading the content takes time.
     """
-    return queries.window(pk, actor=actor_in(request), at=clock.now())
+    return queries.window(pk, actor=actor_in(request), at=instant_again(request))
 
 
 def _text(request: HttpRequest, name: str, *, needed: bool = False) -> str:

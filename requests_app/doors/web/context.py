@@ -49,11 +49,22 @@ class NavItem:
 
 
 def instant(request: HttpRequest) -> datetime:
-    """Return the instant of this page. The clock is read once, so all parts of the page agree."""
+    """Return the instant of this page. The clock is read once, so all parts of the page agree.
+
+    A page that changes nothing shows the time at which the request began. An act may have waited since then.
+    """
     at: datetime | None = getattr(request, _INSTANT, None)
     if at is None:
-        at = clock.now()
+        began_at: datetime | None = getattr(request, "began_at", None) if request.method in ("GET", "HEAD") else None
+        at = began_at or clock.now()
         setattr(request, _INSTANT, at)
+    return at
+
+
+def instant_again(request: HttpRequest) -> datetime:
+    """Read the clock again, and make this the instant of the page, which may have waited since the request began."""
+    at = clock.now()
+    setattr(request, _INSTANT, at)
     return at
 
 
