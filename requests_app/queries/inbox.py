@@ -33,7 +33,7 @@ from requests_app.models import (
 )
 from requests_app.models.access import AccessRequestQuerySet
 from requests_app.models.scoping import PRACTICE_PREFIX
-from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, together
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, counts
 from requests_app.queries.walks import Walk, in_part, walk_where, walked
 
 #: The related rows that one line of a list shows.
@@ -49,8 +49,8 @@ def count_waiting_for(actor: Actor, *, at: datetime) -> int:
     Practice requests are not counted, although they are in the list of what waits for this person.
     """
     query = _WAITING[actor.side]
-    found = together([(query, {"human": actor.human, "at": at, "key": key}) for key in _decided_by(actor)])
-    return min(sum(map(len, found)), COUNTED)
+    asked = [(query, {"human": actor.human, "at": at, "key": key}) for key in _decided_by(actor)]
+    return min(sum(counts(asked, most=COUNTED)), COUNTED)
 
 
 def _decided_by(actor: Actor) -> list[UUID]:
@@ -73,19 +73,19 @@ def _waiting(rows: AccessRequestQuerySet, side: Side, *, human: Any, at: Any) ->
     return rows.exclude(requester_human=human).exclude(Exists(decided))
 
 
-def _waiting_in_one(side: Side, *, most: int) -> CompiledQuery:
+def _waiting_in_one(side: Side) -> CompiledQuery:
     """Return the query for what a human may decide in one tenant or queue. The menu of every page counts its rows."""
 
     def make(human: Any, at: Any, key: Any) -> QuerySet[Any, Any]:
         rows = _waiting(AccessRequest.objects.real().filter(**{_COLUMNS[side]: key}), side, human=human, at=at)
-        return rows.order_by().values_list("pk")[:most]
+        return rows.order_by().values_list("pk")
 
     return CompiledQuery(make, human=UUIDField(), at=DateTimeField(), key=UUIDField())
 
 
 #: The column of the keys of `_decided_by`.
 _COLUMNS = {Side.CUSTOMER: "tenant", Side.PROVIDER: "service"}
-_WAITING = {side: _waiting_in_one(side, most=COUNTED) for side in _COLUMNS}
+_WAITING = {side: _waiting_in_one(side) for side in _COLUMNS}
 
 
 @cache

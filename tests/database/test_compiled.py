@@ -39,7 +39,7 @@ from requests_app.models import (
 from requests_app.models.people import actor_of, find_token, reread
 from requests_app.models.scoping import CompiledFind, CompiledVisible
 from requests_app.platform.database import compiled
-from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, are_any, together
+from requests_app.platform.database.compiled import CompiledIn, CompiledQuery, are_any, counts, together
 from requests_app.queries import access
 from tests.caller import token_of
 from tests.cast import Cast
@@ -451,10 +451,13 @@ def test_several_queries_are_one_statement(cast: Cast, django_assert_num_queries
     with django_assert_num_queries(1):
         found = together(asked)
     assert [sorted(rows) for rows in found] == [sorted(make(tenant)) for tenant in tenants]
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(4):
         found = together(asked * 50)
+        sizes = counts(asked * 50, most=1)
     assert len(found) == 150
     assert [len(rows) for rows in found[-3:]] == [2, 0, 2]
+    assert sizes == [1, 0, 1] * 50
+    assert counts([], most=1) == []
 
 
 def test_a_compiled_visible_query_returns_what_visible_to_returns(cast: Cast) -> None:

@@ -104,7 +104,7 @@ def test_the_count_reads_no_more_rows_than_its_bound(cast: Cast, monkeypatch) ->
     ada, at = cast.as_("ada"), context.clock.now()
     with CaptureQueriesContext(connection) as captured:
         assert inbox.count_waiting_for(ada, at=at) == 2
-    assert [re.findall(r" LIMIT (\d+)", query["sql"])[-1] for query in captured.captured_queries] == ["100"]
+    assert [re.findall(r" LIMIT (\d+)", query["sql"])[-1] for query in captured.captured_queries] == ["2"]
     assert context.counted(2) == "1+"
 
 
