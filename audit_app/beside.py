@@ -40,7 +40,7 @@ class Changed:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(str(_field(self.model, name).column) for name in self.names)
+        return _columns(self.model, self.names)
 
     @property
     def count(self) -> int:
@@ -58,8 +58,7 @@ class Changed:
     def alone(self) -> tuple[str, list[list[Any]]]:
         """Return a statement for one row, and its values for each row."""
         columns = self.columns
-        fields = [*(_by_column(self.model)[column] for column in columns), self.model._meta.pk]
-        return _updated(self.model, columns), values_of(self.rows, fields)
+        return _updated(self.model, columns), values_of(self.rows, _written(self.model, columns))
 
     def update(self) -> None:
         statement, values = self.alone()
@@ -88,7 +87,7 @@ class Beside:
     @property
     def values(self) -> list[Any]:
         changed = [value for change in self.changed for value in change.alone()[1][0]]
-        new = [value for row in (*self.rows, *self.once) for value in values_of([row], row._meta.concrete_fields)[0]]
+        new = [value for row in (*self.rows, *self.once) for value in values_of([row], _inserted(type(row)))[0]]
         return [*changed, *new]
 
     def before(self, entry: str) -> str:
@@ -153,20 +152,60 @@ def _by_column(model: type[Model]) -> dict[str, Field[Any, Any]]:
     return {str(field.column): field for field in model._meta.concrete_fields}
 
 
-def _field(model: type[Model], name: str) -> Any:
-    return model._meta.get_field(name)
+@cache
+def _columns(model: type[Model], names: tuple[str, ...]) -> tuple[str, ...]:
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return tuple(str(field.column) for field in fields)
 
 
-def values_of(rows: Sequence[Model], fields: Sequence[Any]) -> list[list[Any]]:
+class Fields:
+    """Fields of a model, with the types of their values that the driver takes as they are.
+
+    Make this once for each statement. Django computes the hash of a field in Python, so to look the types up at each
+    call takes longer than to pass the value.
+    """
+
+    def __init__(self, fields: Iterable[Any]) -> None:
+        fields = list(fields)
+        self.names = [str(field.column) for field in fields]
+        #: For SQLite and for other databases: each field, the name of its attribute, and these types.
+        self.usual = {
+            is_sqlite: [(field, str(field.attname), _usual(field, is_sqlite)) for field in fields]
+            for is_sqlite in (True, False)
+        }
+
+
+@cache
+def _inserted(model: type[Model], *, has_key: bool = True) -> Fields:
+    """Return the fields of a new row. Without `has_key`, the database makes the key."""
+    return Fields(field for field in model._meta.concrete_fields if has_key or not field.primary_key)
+
+
+@cache
+def _written(model: type[Model], columns: tuple[str, ...]) -> Fields:
+    """Return the fields of these columns, and the key."""
+    return Fields([*(_by_column(model)[column] for column in columns), model._meta.pk])
+
+
+def values_of(rows: Sequence[Model], fields: Fields) -> list[list[Any]]:
     """Return the values of these fields of each row, as Django passes them to the driver.
 
     Django needs longer for one value than SQLite needs for a column. So it converts only numbers on PostgreSQL, JSON,
     and values of unusual types.
     """
     # Each use of `connection` costs as much as a value.
-    here, is_sqlite, columns = connections[connection.alias], connection.vendor == "sqlite", []
-    for field in fields:
-        usual, found = _usual(field, is_sqlite), [*map(attrgetter(field.attname), rows)]
+    here, is_sqlite = connections[connection.alias], connection.vendor == "sqlite"
+    if len(rows) == 1:
+        [row] = rows
+        return [
+            [
+                _value_of(getattr(row, name), field, usual, is_sqlite, here)
+                for field, name, usual in fields.usual[is_sqlite]
+            ]
+        ]
+    columns = []
+    for field, name, usual in fields.usual[is_sqlite]:
+        found = [*map(attrgetter(name), rows)]
         kinds = set(map(type, found))
         if not all(issubclass(kind, usual) for kind in kinds):
             found = _converted(found, kinds, field, usual, is_sqlite, here)
@@ -196,7 +235,6 @@ def _value_of(value: Any, field: Any, usual: tuple[type, ...], is_sqlite: bool, 
     return field.get_db_prep_save(value, here)
 
 
-@cache
 def _usual(field: Field[Any, Any], is_sqlite: bool) -> tuple[type, ...]:
     """Return the types of the field's values that the driver takes as they are."""
     if isinstance(field, JSONField):
@@ -342,11 +380,14 @@ def type_of(field: Field[Any, Any]) -> str:
 
 def insert(rows: Sequence[Model], *, skips_known: bool = False) -> None:
     """Insert rows of one model with one statement that SQLite compiles once."""
-    known = rows[0]._meta.concrete_fields
-    fields = [field for field in known if not (field.primary_key and getattr(rows[0], field.attname) is None)]
-    columns = ", ".join(str(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    statement = f"INSERT INTO {rows[0]._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of the model
-    statement += SKIPPING if skips_known else ""
+    model, has_key = type(rows[0]), rows[0].pk is not None
     with connection.cursor() as cursor:
-        cursor.executemany(statement, values_of(rows, fields))
+        values = values_of(rows, _inserted(model, has_key=has_key))
+        cursor.executemany(_insert_text(model, has_key=has_key, skips_known=skips_known), values)
+
+
+@cache
+def _insert_text(model: type[Model], *, has_key: bool, skips_known: bool) -> str:
+    names = _inserted(model, has_key=has_key).names
+    into = f"{model._meta.db_table} ({', '.join(names)})"
+    return f"INSERT INTO {into} VALUES ({', '.join(['%s'] * len(names))}){SKIPPING * skips_known}"  # noqa: S608 - names of the model

@@ -20,6 +20,7 @@ from audit_app.beside import (
     SKIPPING,
     Beside,
     Changed,
+    Fields,
     columns_of,
     insert,
     inserted,
@@ -135,8 +136,8 @@ def record_in(
 
 #: If there are more heads than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
-_FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
-_COLUMNS = [str(field.column) for field in _FIELDS]
+_FIELDS = Fields(field for field in AuditEntry._meta.concrete_fields if field.column != "id")
+_COLUMNS = _FIELDS.names
 _VALUES = attrgetter(*_COLUMNS)
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
@@ -162,7 +163,7 @@ _ADD = f"INSERT INTO {_INTO} VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # no
 
 
 _MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
-_MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES]
+_MOVED = Fields({field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES)
 _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - names of the models
 
 

@@ -30,9 +30,9 @@ def decide(
         assert rules is not None
         signing.require_rule(rules, proof)
     away = actor.stands_in_for.get(row.tenant_id, ()) if stage == Decision.Stage.CUSTOMER else ()
-    decision = Decision(
-        tenant=row.tenant,
-        access_request=row,
+    decision = Decision.new(
+        tenant_id=row.tenant_id,
+        access_request_id=row.pk,
         stage=stage,
         verdict=verdict,
         decider_id=actor.decider,

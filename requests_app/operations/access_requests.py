@@ -523,14 +523,17 @@ def _open(step: Move, facts: Tenant) -> None:
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
     closes_at = step.at + length
-    grant = Grant(
-        tenant=row.tenant,
-        access_request=row,
-        engineer=row.requested_by,
+    grant = Grant.new(
+        tenant_id=row.tenant_id,
+        access_request_id=row.pk,
+        engineer_id=row.requested_by_id,
         level=row.level,
         opens_at=step.at,
         closes_at=closes_at if row.until_at is None else min(closes_at, row.until_at),
     )
+    # As `Grant(tenant=…, …)` does, so that nothing is read again.
+    grant._state.fields_cache.update(tenant=row.tenant, access_request=row, engineer=row.requested_by)
+    row._state.fields_cache["grant"] = grant
     step.new_rows.append(grant)
     step.target, step.grant = State.OPEN, grant
     window = {"opens_at": canonical.instant(grant.opens_at), "closes_at": canonical.instant(grant.closes_at)}

@@ -389,9 +389,8 @@ def _append(
     columns: Mapping[str, object],
 ) -> None:
     grant, resource = access.grant, access.resource
-    row = ContentAccess(
-        tenant_id=grant.tenant_id, grant=grant, resource=resource, kind=str(kind), at=current.at, **columns
-    )
+    ids = {"tenant_id": grant.tenant_id, "grant_id": grant.pk, "resource_id": resource.pk}
+    row = ContentAccess.new(kind=str(kind), at=current.at, **ids, **columns)
     named = {"access": str(row.pk), "resource": str(resource.pk), "resource_name": resource.name}
     current.detail = {}
     current.witness(
