@@ -16,6 +16,9 @@ import rfc8785
 from audit_app import tree
 
 VERSION = 1
+#: In the bytes of an entry, its time follows where these bytes occur first. In texts, quotation marks are escaped, and
+#: no member of an actor has this name.
+BEFORE_TIME = b'"at":"'
 #: The largest integer that a double stores exactly (RFC 8785, section 3.2.2.3).
 _SAFE = 2**53 - 1
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))

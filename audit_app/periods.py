@@ -3,6 +3,9 @@
 The recorder ensures this: it has the lock of the log, and gives an entry the time of the newest entry if the clock is
 behind it. It is also true over all shards of a log. So the entries need no index of their times. Some numbers can be
 missing, because old entries were removed or a shard was closed.
+
+A time is read from the bytes of an entry, which the tree proves, and not from the column `at`. Otherwise a single
+changed column could mislead the search, and half of the log would be missing from a period.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
+from audit_app import canonical
 from audit_app.models import AuditEntry, ChainHead
 
 #: More entries than any log has.
@@ -29,29 +33,37 @@ _SEARCH = f"""
     UNION ALL
         SELECT log, low + CASE
             WHEN step <= ends - low AND coalesce((
-                SELECT entry.at < %s FROM {AuditEntry._meta.db_table} AS entry
+                SELECT time_of_entry < %s FROM {AuditEntry._meta.db_table} AS entry
                 WHERE entry.tenant_id = log AND entry.seq >= low AND entry.seq < low + step
                 ORDER BY entry.seq DESC LIMIT 1
             ), 1 = 1) THEN step ELSE 0 END, step / 2, ends
         FROM search WHERE step > 0
     )
-    SELECT log, low FROM search WHERE step = 0
+    SELECT log, low, ends FROM search WHERE step = 0
 """  # noqa: S608 - names of the models
-_FIELDS = {field.name: field for field in AuditEntry._meta.concrete_fields}
+#: The time in the bytes of an entry. All times have the same form, so their bytes have their order. Nothing that is
+#: stored in place of an entry's bytes can make these expressions fail.
+_TIME = {
+    "postgresql": "substr(entry.canonical, position(CAST(%s AS bytea) IN entry.canonical) + %s, %s)",
+    "sqlite": "CAST(substr(entry.canonical, instr(entry.canonical, %s) + %s, %s) AS BLOB)",
+}
+_LOG = ChainHead._meta.pk
 
 
 def first_since(tenant_id: UUID, at: dt.datetime, *, first: int = 0, end: int = _MOST) -> int:
     """Return the number of the first entry from `first` on that is not older than `at`.
 
     Without one before `end`, return `end`, or the number after the newest entry if the log is shorter, but at least
-    `first`. Times are columns, which somebody could change. What must not trust them compares the bytes of the entries.
+    `first`.
     """
-    return _search([tenant_id], at, first, end).get(tenant_id, min(first, end))
+    low, _end = _search([tenant_id], at, first, end).get(tenant_id, (min(first, end), 0))
+    return low
 
 
 def firsts_since(tenant_ids: Collection[UUID], at: dt.datetime) -> dict[UUID, int]:
     """Return the same for each of these logs that has a head, in one statement."""
-    return _search(tenant_ids, at, 0, _MOST) if tenant_ids else {}
+    found = _search(tenant_ids, at, 0, _MOST) if tenant_ids else {}
+    return {tenant_id: low for tenant_id, (low, _end) in found.items()}
 
 
 def last_before(tenant_id: UUID, at: dt.datetime, *, first: int = 0) -> int | None:
@@ -66,21 +78,27 @@ def within(
 ) -> QuerySet[AuditEntry]:
     """Return those of a log's entries that are not older than `since`, and older than `until`.
 
-    Their times are compared too, because entries can be added after the numbers were found.
+    Only their numbers are compared. So if the whole log is older than `since`, entries that are added after this
+    search belong to no period: they can be older too.
     """
     if since:
-        rows = rows.filter(seq__gte=first_since(tenant_id, since), at__gte=since)
-    return rows.filter(seq__lt=first_since(tenant_id, until), at__lt=until) if until else rows
+        first, end = _search([tenant_id], since, 0, _MOST).get(tenant_id, (0, 0))
+        rows = rows.filter(seq__gte=first) if first < end else rows.none()
+    return rows.filter(seq__lt=first_since(tenant_id, until)) if until else rows
 
 
 def statement(tenant_ids: Collection[UUID], at: dt.datetime, first: int, end: int) -> tuple[str, list[Any]]:
     """Return the statement that searches these logs, with its values."""
-    text = _SEARCH.replace("logs", ", ".join(["%s"] * len(tenant_ids)))
-    logs = [_FIELDS["tenant_id"].get_db_prep_value(tenant_id, connection) for tenant_id in tenant_ids]
-    return text, [first, end, end, *logs, _FIELDS["at"].get_db_prep_value(at, connection)]
+    text = _SEARCH.replace("logs", ", ".join(["%s"] * len(tenant_ids))).replace(
+        "time_of_entry", _TIME[connection.vendor]
+    )
+    logs = [_LOG.get_db_prep_value(tenant_id, connection) for tenant_id in tenant_ids]
+    before, time = canonical.BEFORE_TIME, canonical.instant(at).encode()
+    return text, [first, end, end, *logs, before, len(before), len(time), time]
 
 
-def _search(tenant_ids: Collection[UUID], at: dt.datetime, first: int, end: int) -> dict[UUID, int]:
+def _search(tenant_ids: Collection[UUID], at: dt.datetime, first: int, end: int) -> dict[UUID, tuple[int, int]]:
+    """Return the found number in each log, and the number at which the search ended."""
     with connection.cursor() as cursor:
         cursor.execute(*statement(tenant_ids, at, first, end))
-        return {UUID(str(log)): low for log, low in cursor.fetchall()}
+        return {UUID(str(log)): (low, ends) for log, low, ends in cursor.fetchall()}

@@ -6,9 +6,9 @@ from itertools import product
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from audit_app import periods, queries
+from audit_app import periods, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
 from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
 
@@ -32,6 +32,12 @@ def log(db: None) -> None:
 def remove(*numbers: int) -> None:
     for number in numbers:
         meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = %s", uuid_sql(TENANT), number)
+
+
+def change(column: str, value: object, seq: int) -> None:
+    meddle(
+        f"UPDATE audit_app_auditentry SET {column} = %s WHERE tenant_id = %s AND seq = %s", value, uuid_sql(TENANT), seq
+    )
 
 
 def entries() -> list[tuple[int, dt.datetime]]:
@@ -79,11 +85,68 @@ def test_a_period_has_the_entries_of_its_times_and_no_others(log: None, missing:
 
 
 def test_an_entry_that_is_added_meanwhile_does_not_belong_to_an_earlier_or_later_period(log: None) -> None:
-    later = periods.within(AuditEntry.objects.filter(tenant_id=TENANT), TENANT, since=AT + 50 * HOUR, until=None)
+    entries = AuditEntry.objects.filter(tenant_id=TENANT)
+    later = periods.within(entries, TENANT, since=AT + 50 * HOUR, until=None)
+    earlier = periods.within(entries, TENANT, since=AT + 8 * HOUR, until=AT + 20 * HOUR)
+    newest = periods.within(entries, TENANT, since=AT + 8 * HOUR, until=None)
+    before = [entry.seq for entry in earlier.all()]
     append(2, at=AT + 20 * HOUR)
     assert list(later) == []
-    append(1, at=AT + 60 * HOUR)
-    assert [entry.at for entry in later.all()] == [AT + 60 * HOUR]
+    assert [entry.seq for entry in earlier.all()] == before
+    assert len(newest) == len(before) + 2
+
+
+@pytest.mark.parametrize("forged", [dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9000, 1, 1, tzinfo=dt.UTC)])
+def test_a_changed_column_misleads_no_search(log: None, forged: dt.datetime) -> None:
+    expected = [periods.first_since(TENANT, at) for at in instants()]
+    for seq, at in entries():
+        change("at", forged, seq)
+        assert [periods.first_since(TENANT, at) for at in instants()] == expected, seq
+        change("at", at, seq)
+
+
+def test_changed_bytes_mislead_a_search_at_most_to_the_entry_itself(log: None) -> None:
+    """So evidence of the period has this entry, as its first or last one or beside them, and can't be verified."""
+    at = AT + 3 * HOUR
+    [true] = {periods.first_since(TENANT, at)}
+    whole = {
+        seq: bytes(body) for seq, body in AuditEntry.objects.filter(tenant_id=TENANT).values_list("seq", "canonical")
+    }
+    for seq, body in whole.items():
+        for forged in (b"", b"\xff", body[:40], body.replace(b"2026-", b"1970-"), body.replace(b"2026-", b"9000-")):
+            change("canonical", forged, seq)
+            found = periods.first_since(TENANT, at)
+            assert found == true or seq in (found - 1, found), (seq, forged)
+        change("canonical", body, seq)
+    if connection.vendor == "sqlite":  # A text in place of bytes.
+        meddle("UPDATE audit_app_auditentry SET canonical = CAST(canonical AS TEXT)")
+        assert periods.first_since(TENANT, at) == true
+
+
+def test_the_time_is_found_in_the_bytes_although_a_text_has_the_same_letters(log: None) -> None:
+    name = 'Zoé "at":"9999", {"at":"9999"}'
+    first = ChainHead.objects.get(pk=TENANT).size
+    entry = recorder.Witnessed(
+        tenant_id=TENANT,
+        event="ticket.commented",
+        door="api",
+        actor={
+            "kind": "client",
+            "id": str(OTHER),
+            "name": name,
+            "side": "customer",
+            "email": "",
+            "for": {"name": name},
+        },
+        subject_type="ticket",
+        subject_id=name,
+        detail={"at": name},
+    )
+    with transaction.atomic():
+        recorder.record([entry], at=AT + 30 * HOUR)
+    append(1, at=AT + 31 * HOUR)
+    assert periods.first_since(TENANT, AT + 30 * HOUR) == first
+    assert periods.first_since(TENANT, AT + 31 * HOUR) == first + 1
 
 
 def test_a_log_without_entries_has_none_of_any_time(db: None) -> None:

@@ -5,13 +5,16 @@ PostgreSQL scans a small table anyway, so scans are switched off here. It then s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from requests_app.models import ContentAccess
 from requests_app.queries import access, home, review
@@ -205,6 +208,23 @@ def test_sqlite_finds_access_requests_that_have_not_ended_without_the_others_of_
     steps = [step for sql, params in asked for step in plan(sql, params)]
     wanted = "USING INDEX access_request_under_way (ticket_id=? AND state=?)"
     assert [step for step in steps if step.endswith(wanted)], steps
+
+
+@pytest.mark.parametrize("chosen", ["year", "month", "day"])
+def test_the_administration_reads_only_the_entries_of_the_chosen_dates(
+    cast: Cast, without_scans: None, chosen: str
+) -> None:
+    at = timezone.localtime(cast.opened().opens_at)
+    dates = {part: getattr(at, part) for part in ("year", "month", "day")}
+    query = {f"at__{part}": dates[part] for part in list(dates)[: list(dates).index(chosen) + 1]}
+    path = f"/admin/audit_app/auditentry/?{urlencode({'tenant_id': cast.contoso.pk, **query})}"
+    asked = [(sql, params) for sql, params in reads_of(signed_in(cast, "stella"), path) if '."at" >= ' in sql]
+    assert asked
+    bounds = (
+        r"\(tenant_id=\? AND seq>\? AND seq<\?\)" if connection.vendor == "sqlite" else "Index Cond: .*seq >= .*seq < "
+    )
+    plans = ["\n".join(plan(sql, params)) for sql, params in asked]
+    assert [steps for steps in plans if not re.search(bounds, steps)] == []
 
 
 def test_a_query_without_an_index_is_found(db: None, without_scans: None) -> None:
