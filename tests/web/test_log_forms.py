@@ -162,7 +162,7 @@ def test_a_sentence_is_made_once_for_all_entries_that_differ_in_what_it_shows(mo
 
 def test_a_form_whose_entries_all_differ_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise each entry would be parsed twice, and each sentence would be stored."""
-    monkeypatch.setattr(_log_forms, "_MORE", 5)
+    monkeypatch.setattr(_log_forms, "_MOST_IN_VAIN", 5)
     sentences, actor = _sentences(), _actors(random.Random(1))[0]
     for n in range(20):
         entry = _entry("content.opened", {**actor, "name": f"Name {n}"}, {"item": "7.mail"}, 0)

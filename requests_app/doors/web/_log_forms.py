@@ -1,9 +1,9 @@
-"""Makes the sentences of very many entries. The result is that of `_log_words.sentence_of`, in a part of the time.
+"""Makes the sentences of very many entries: the same as `_log_words.sentence_of`, in a part of the time.
 
 Two entries of one event have the same *form* if their bytes differ only in texts without escaped characters, in whole
 numbers and in names of JSON. An expression finds these values, so the bytes need not be parsed. Most sentences depend
-on few of the values: `Words` is asked once for each combination of them. In later sentences, only the texts that the
-sentence shows as they are differ.
+on few of the values: `Words` makes one sentence for each combination of them. Later sentences of this combination
+differ only in texts that are shown as they are. The first one is written with a mark in place of each such text.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from requests_app.words.text import visible_single
 
 #: How many forms are known: of one event, and of all events. Longer bytes have no form.
 _FORMS_OF_EVENT, _FORMS, _LONGEST = 4, 256, 4000
-#: How many sentences of one form are remembered. A form saves nothing if so many more entries had a sentence of their
-#: own than a remembered one.
-_SENTENCES, _MORE = 1000, 100
-#: The character of a text, and what else is no list and no object. A fraction has many forms, so it has none here.
-_CHARACTER, _NUMBER, _NAMED = '[^"]', "(?:0|-?[1-9][0-9]{0,14})", "(?:true|false|null)"
-#: Replaces a text that is shown as it is. No sentence has this character: it is shown as its code.
+#: How many sentences of one form are remembered.
+_SENTENCES = 1000
+#: A form is not used any more if so many more entries needed a new sentence than had a remembered one.
+_MOST_IN_VAIN = 100
+#: Expressions for a character of a text, a whole number, and the three names of JSON. No form has a fraction.
+_CHARACTER, _NUMBER, _NAME = '[^"]', "(?:0|-?[1-9][0-9]{0,14})", "(?:true|false|null)"
+#: A mark is a number between two of these. No sentence has this character, because it is shown as its code.
 _MARK = "\0"
 _MARKED = re.compile(f"{_MARK}([0-9]+){_MARK}")
 
@@ -55,7 +56,7 @@ class Sentences:
         known = self._forms.get(entry.event, ())
         for form in known:
             if found := form.expression.fullmatch(text):
-                return self._with(form, found.groups(), entry, about) or self._alone(entry, about)
+                return self._by_form(form, found.groups(), entry, about) or self._alone(entry, about)
         if len(known) < _FORMS_OF_EVENT and self._count < _FORMS and len(text) <= _LONGEST:
             self._learn(entry.event, text)
         return self._alone(entry, about)
@@ -71,26 +72,26 @@ class Sentences:
                 self._forms.setdefault(event, []).append(form)
                 self._count += 1
 
-    def _with(
+    def _by_form(
         self, form: _Form, values: tuple[str, ...], entry: AuditEntry, about: About
     ) -> tuple[SafeString, str] | None:
-        """Return the sentence and the comment, or None if the form saves nothing."""
+        """Return the sentence and the comment, or None if the form is not used any more."""
         if not form.is_useful:
             return None
         request, ticket = references_of(entry, about)
         key = (entry.actor_name, request, ticket, *[values[place] for place in form.decisive])
         known = form.sentences.get(key)
         if known is None:
-            known = form.remember(key, self._asked(form, entry, request, ticket))
+            known = form.remember(key, *self._marked(form, entry, request, ticket))
             if known is None:
                 return None
-        form.saved += 1
+        form.balance += 1
         pattern, shown = known
         text = pattern % tuple([visible_single(values[place]) for place in shown])
         return SafeString(text), values[form.comment] if form.comment else ""
 
-    def _asked(self, form: _Form, entry: AuditEntry, request: str, ticket: str) -> tuple[str, frozenset[str] | None]:
-        """Return the sentence with marks, and the names of the members on which it depends. None means all."""
+    def _marked(self, form: _Form, entry: AuditEntry, request: str, ticket: str) -> tuple[str, frozenset[str] | None]:
+        """Return the sentence with marks, and the names of the members on which the rest depends. None means all."""
         record = record_of(bytes(entry.canonical))
         detail = _Detail(record["detail"])
         words = _Marked(
@@ -121,25 +122,24 @@ class _Form:
         #: The places of the values on which the sentence depends, apart from those that it shows as they are.
         self.decisive: tuple[int, ...] = (0,)
         self.sentences: dict[tuple[str, ...], tuple[str, tuple[int, ...]]] = {}
-        #: How many entries had a remembered sentence, without as many that had none.
-        self.saved = 0
+        #: The entries that had a remembered sentence, minus those that needed a new one.
+        self.balance = 0
         self.is_useful = True
 
     def remember(
-        self, key: tuple[str, ...], asked: tuple[str, frozenset[str] | None]
+        self, key: tuple[str, ...], sentence: str, read: frozenset[str] | None
     ) -> tuple[str, tuple[int, ...]] | None:
-        """Return the sentence as a pattern, and the places of the texts that it shows. Return None if it has none."""
-        sentence, read = asked
+        """Return the sentence as a pattern, and the places of the texts in it. Return None if the form is not used."""
         literals, shown = _MARKED.split(sentence)[::2], tuple(map(int, _MARKED.findall(sentence)))
-        self.saved -= 2
-        if _MARK in "".join(literals) or self.saved < -_MORE:
+        self.balance -= 2  # The caller adds one for each entry.
+        if _MARK in "".join(literals) or self.balance < -_MOST_IN_VAIN:
             self.is_useful = False
             return None
         pattern = "%s".join(literal.replace("%", "%%") for literal in literals)
         names = self._members.keys() if read is None else read & self._members.keys()
         decisive = tuple(sorted({*self.decisive, *(self._members[name] for name in names)}))
         if decisive != self.decisive or len(self.sentences) >= _SENTENCES:
-            # Sentences that were found by fewer values may be wrong for others.
+            # A sentence that was remembered by fewer values can be wrong for other entries with these values.
             self.decisive = decisive
             self.sentences.clear()
         else:
@@ -148,7 +148,7 @@ class _Form:
 
 
 class _Marked(Words):
-    """Has a mark in place of each text that is shown as it is."""
+    """Writes a mark in place of each text that is shown as it is."""
 
     texts: dict[str, int]
 
@@ -162,7 +162,7 @@ class _Marked(Words):
 
 
 class _Detail(dict[str, Any]):
-    """The detail of an entry, which notes the names of the members that were read."""
+    """The detail of an entry. It collects the names of the members that were read."""
 
     def __init__(self, detail: dict[str, Any]) -> None:
         super().__init__(detail)
@@ -214,4 +214,4 @@ def _any(value: Any) -> str:
         return r"\[" + ",".join(map(_any, value)) + r"\]"
     if isinstance(value, str):
         return f'"{_CHARACTER}*+"'
-    return _NAMED if value is None or isinstance(value, bool) else _NUMBER
+    return _NAME if value is None or isinstance(value, bool) else _NUMBER
