@@ -30,9 +30,9 @@ class MuteQuerySet(ScopedQuerySet):
         return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
 
     def ends_last(self, tenant_id: Any, human_id: Any) -> Self:
-        """Return the mute at a tenant that applies to this human, is not lifted, and ends last.
+        """Return the one mute at a tenant that applies to this human, is not lifted, and ends last, if there is one.
 
-        It may have ended. A query without a time can be compiled.
+        It can have ended already: the query has no time, so that it can be compiled.
         """
         rows = self.filter(tenant=tenant_id, lifted_at=None).of(human_id).select_related("tenant", "engineer")
         return rows.order_by("-until_at")[:1]

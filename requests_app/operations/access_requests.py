@@ -57,7 +57,7 @@ from requests_app.models import (
 from requests_app.models.restored import waits_at, waits_for_staff
 from requests_app.models.scoping import CompiledFind, new_reference
 from requests_app.models.tenants import LEVEL_RULES
-from requests_app.operations._asked_often import longest_mute, mute_of, require_room
+from requests_app.operations._asking_limits import longest_mute, mute_query, require_room
 from requests_app.operations._callbacks import callback_columns
 from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
@@ -176,7 +176,7 @@ def approve_as_provider(
         note=note,
         is_signed=is_signed,
         still=still,
-        reads=lambda row: [_facts_of(row), mute_of(row)],
+        reads=lambda row: [_facts_of(row), mute_query(row)],
     ) as step:
         row, facts = step.row, _require_facts(step)
         # Read from the locked rows. If Lockbox was switched on after the submission, the customer is asked. If it was

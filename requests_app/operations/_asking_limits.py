@@ -65,7 +65,7 @@ def _of_human(is_practice: bool) -> tuple[CompiledQuery, CompiledQuery]:
 _EARLIER = {is_practice: _of_human(is_practice) for is_practice in (False, True)}
 
 
-def mute_of(row: AccessRequest) -> Reads:
+def mute_query(row: AccessRequest) -> Reads:
     """Return the query for the mute that applies to the engineer, if any. It may have ended.
 
     Read it after the act has locked the log. The acts that set and lift a mute lock it too.
@@ -74,8 +74,8 @@ def mute_of(row: AccessRequest) -> Reads:
 
 
 def longest_mute(row: AccessRequest) -> Mute | None:
-    """Return what the query of `mute_of` finds."""
-    query, values = mute_of(row)
+    """Return what the query of `mute_query` finds."""
+    query, values = mute_query(row)
     return next(iter(query(**values)), None)
 
 
