@@ -115,12 +115,15 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
             f"/log/{cast.contoso.pk}/",
         ):
             signed_in(cast, who).get(page)
+    signed_in(cast, "stella").get("/admin/requests_app/accessrequest/")
     return found
 
 
 #: The flags that each template can have. A row sets only some of them.
 FLAGS: dict[str, set[str]] = {
     "access_requests/_row.html": {"with_tenant", "is_mine", "is_open", "has_turn", "has_again"},
+    "admin/_cell.html": set(),
+    "admin/_row.html": {"is_chosen"},
     "components/_deadline.html": {"is_window", "is_token", "over", "is_past", "is_soon", "has_bar"},
     "components/_footer.html": {"has_times"},
     "components/_header.html": {"has_parties", "has_tenant", "has_items"},
@@ -183,6 +186,7 @@ def test_names_in_rows_hide_nothing_and_act_as_no_tag(cast: Cast) -> None:
         ("ada", "/"): {"Person", "Service", "Resource", "reason"},
         ("ada", "/access-requests/"): {"Person", "Resource"},
         ("ada", "/tickets/"): {"Service", "Person", "title"},
+        ("stella", "/admin/requests_app/accessrequest/"): {"Tenant", "Service", "Person"},
     }
     for (who, page), words in pages.items():
         html = signed_in(cast, who).get(page).content.decode()

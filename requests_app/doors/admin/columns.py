@@ -5,14 +5,19 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from html import escape
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import label_for_field, lookup_field, quote
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,6 +25,7 @@ from django.utils.translation import gettext_lazy
 from requests_app.domain.events import door_title
 from requests_app.models import Proposal
 from requests_app.templatetags import lockbox as tags
+from requests_app.templatetags.addresses import address_of
 from requests_app.words import proposals, text, times
 
 NOTHING = "–"
@@ -91,19 +97,63 @@ def door(row: Any) -> str:
 
 def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
     """Render one value as safe HTML. Text from strangers can't hide anything or change the direction of other text."""
-    field, attribute, value = lookup_field(column, row, model_admin)
+    return cell(column, model_admin)(row)
+
+
+def cell(column: Column, model_admin: admin.ModelAdmin) -> Callable[[Any], str]:
+    """Return the function that renders a column's value of a row, as `shown` does. It is for the rows of one list.
+
+    What all rows share is found once: the field, the words of its choices, and the links to rows that several name.
+    """
+    field = _field(column, model_admin)
+    if field is None:
+        return partial(_computed, column, model_admin)
+    render = _renderer(field)
+
+    def rendered(row: Any) -> str:
+        value = getattr(row, field.name)
+        return NOTHING if value is None or value == "" else render(value)
+
+    return rendered
+
+
+def _field(column: Column, model_admin: admin.ModelAdmin) -> Any:
+    """Return the model's field with this name, or None for a value that code computes."""
+    try:
+        found = model_admin.opts.get_field(column) if isinstance(column, str) else None
+    except FieldDoesNotExist:
+        return None
+    # The column of a foreign key has the key itself, and has its own name. Many rows are no value.
+    return found if found is not None and found.name == column and not found.one_to_many else None
+
+
+def _computed(column: Column, model_admin: admin.ModelAdmin, row: Any) -> str:
+    attribute, value = (column, column(row)) if callable(column) else lookup_field(column, row, model_admin)[1:]
     if value is None or value == "":
         return NOTHING
-    if field is None:
-        is_flag = getattr(attribute, "boolean", False)
-        return _yes_or_no(value) if is_flag else _plain(value)
+    return _yes_or_no(value) if getattr(attribute, "boolean", False) else _plain(value)
+
+
+def _renderer(field: Any) -> Callable[[Any], str]:
+    """Return the function that renders a value of this field which is not empty."""
     if field.is_relation:
-        return link_to(value, _title(value))
+        return _linked({})
     if field.flatchoices:
-        return str(dict(field.flatchoices).get(value, value))
+        words = {value: str(label) for value, label in field.flatchoices}
+        return lambda value: str(words.get(value, value))
     if isinstance(field, models.BooleanField):
-        return _yes_or_no(value)
-    return text.visible_block(value) if isinstance(field, models.TextField) else _plain(value)
+        return _yes_or_no
+    return text.visible_block if isinstance(field, models.TextField) else _plain
+
+
+def _linked(made: dict[tuple[type, Any], str]) -> Callable[[models.Model], str]:
+    def link(row: models.Model) -> str:
+        key = type(row), row.pk
+        if key not in made:
+            made[key] = link_to(row, _title(row))
+        return made[key]
+
+    return link
 
 
 def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
@@ -127,7 +177,8 @@ def _title(row: models.Model) -> str | None:
 
 
 def page_of(row: models.Model) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quoted(row)])
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return address_of(name, row.pk) if type(row.pk) is UUID else reverse(name, args=[quoted(row)])
 
 
 def quoted(row: models.Model) -> Any:
@@ -146,7 +197,8 @@ def list_of(model: type[models.Model], **filters: object) -> str:
 def instant(at: datetime | None) -> str:
     if at is None:
         return NOTHING
-    return format_html('<time datetime="{}">{}</time>', at.isoformat(), times.when_words(at, None))
+    words = escape(times.when_words(at, None))
+    return SafeString(f'<time datetime="{at.isoformat()}">{words}</time>')
 
 
 def length(name: str, description: Any) -> Callable[[Any], str]:

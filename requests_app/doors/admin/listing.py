@@ -12,12 +12,14 @@ from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.utils import dateformat, timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from requests_app.doors.admin.columns import Column, heading, link_to, shown
+from requests_app.doors.admin.columns import Column, cell, heading, link_to
 from requests_app.models.practice import is_practice
 from requests_app.templatetags.lockbox import practice_badge
+from requests_app.words.skeletons import filled
 
 _YEAR, _MONTH, _DAY = ("year", "month", "day")
 
@@ -26,11 +28,12 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
     """Return the values that the list's template needs in addition to Django's context."""
     rows = list(changes.result_list)
     columns = [column for column in changes.list_display if column != "action_checkbox"]
-    shown_rows = table(rows, columns, model_admin)
+    bulk = [act for act in model_admin.acts if act.bulk] if rows else []
+    shown_rows = table(rows, columns, model_admin, is_chosen=bool(bulk))
     return {
         "table": shown_rows,
         "headings": _headings(changes, shown_rows["names"]),
-        "bulk": [act for act in model_admin.acts if act.bulk] if rows else [],
+        "bulk": bulk,
         "filters": changes.filter_specs,
         "search": model_admin.search,
         "query": changes.query,
@@ -41,17 +44,28 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
     }
 
 
-def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> dict[str, Any]:
-    """Return the headings, and the rows as cells: (heading, value). A row's first cell links to the row's page."""
+def table(
+    rows: Iterable[Any], columns: Sequence[Column], model_admin: Any, *, is_chosen: bool = False
+) -> dict[str, Any]:
+    """Return the headings, and the rows as HTML. A row's first cell links to the row's page.
+
+    With `is_chosen`, each row has a box with which people choose it.
+    """
     names = [heading(column, model_admin) for column in columns]
+    first_of, *others = [cell(column, model_admin) for column in columns]
+    rest = list(zip(names[1:], others, strict=True))
     body = []
     for row in rows:
-        cells = [shown(row, column, model_admin) for column in columns]
-        first = cells[0] if "<a " in cells[0] else link_to(row, _bare(cells[0], row))
+        head = first_of(row)
+        first = head if "<a " in head else link_to(row, _bare(head, row))
         if is_practice(row):
             first = format_html("{} {}", first, practice_badge(row))
-        rest = list(zip(names[1:], cells[1:], strict=True))
-        body.append({"pk": row.pk, "name": model_admin.name_of(row), "first": first, "cells": rest})
+        cells = SafeString(
+            "".join([filled("admin/_cell.html", {"label": label, "value": of(row)}) for label, of in rest])
+        )
+        chosen = {"pk": row.pk, "name": model_admin.name_of(row)} if is_chosen else {}
+        values = {"first": first, "cells": cells, **chosen}
+        body.append({"pk": row.pk, "html": filled("admin/_row.html", values, is_chosen=is_chosen)})
     return {"names": names, "rows": body, "is_wrapped": model_admin.is_wrapped}
 
 
