@@ -211,13 +211,15 @@ def _complete(world: World, known: dict[str, Any]) -> None:
 def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict[str, Any]) -> None:
     from bench import measure, parts
     from lockbox_site.serving import garbage
+    from requests_app.platform import frames
 
     _collect_static(_place(arguments) / _COLLECTED)
     # As in the web server.
     garbage.collect_after_requests()
     others = measure.Others()
     with _progress() as bar:
-        found, notes = PARTS[name].run(parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar))
+        here = parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar)
+        found, notes = frames.with_room(PARTS[name].run, here)
     conditions = {"machine": measure.machine(), "foreign": others.share(), "seconds": time.monotonic() - _BEGUN}
     scale = {each: getattr(arguments, each) for each in _SCALE} | {"size": world.size}
     figures = [result.figures() for result in found]

@@ -34,7 +34,7 @@ def run(program: str, words: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
     from requests_app.domain.errors import DomainError
     from requests_app.management import _ending
-    from requests_app.platform import forks
+    from requests_app.platform import forks, frames
 
     starting.manage_memory()
     forks.allow()
@@ -42,7 +42,7 @@ def run(program: str, words: list[str]) -> None:
         _examine_broken_settings(words)
     with starting.settings_or_exit(program):
         try:
-            execute_from_command_line([program, *words])
+            frames.with_room(execute_from_command_line, [program, *words])
         except (DatabaseError, DomainError) as failure:
             if unknown := _ending.unknown_in(failure):
                 sys.stderr.write(f"{program}: {unknown}\n")

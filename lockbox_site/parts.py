@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from lockbox_site import places
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
+from requests_app.platform import frames
 from requests_app.platform.database import bounds
 from requests_app.work import heartbeats, pending, schedules, supervisor, undertaker
 from requests_app.work.webhooks import delivery as webhooks
@@ -96,4 +97,4 @@ def _serve(options: Sequence[str]) -> None:
     # The web server forks its processes, which then share the memory of this one.
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["granian", *options]
-    entrypoint()
+    frames.with_room(entrypoint)
