@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -85,7 +85,8 @@ def record(
     tenants = {entry.tenant_id for entry in entries}
     is_locked = locked_head is not None and tenants == {locked_head.pk}
     heads = {locked_head.pk: locked_head} if locked_head is not None and is_locked else _locked_heads(tenants)
-    rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
+    texts = _texts(entry.actor for entry in entries)
+    rows = [_appended(entry, heads[entry.tenant_id], at, who=texts[id(entry.actor)]) for entry in entries]
     if connection.vendor == "postgresql" and len(rows) == len(heads) == 1:
         _write_one(rows[0], heads[rows[0].tenant_id], beside)
         return rows
@@ -114,10 +115,7 @@ def record_in(
         raise NotInTransaction("record_in() was called outside a transaction")
     for listener in _listeners if calls_listeners else ():
         listener()
-    # Of many entries, nearly all have the same actor.
-    texts = {
-        id(actor): canonical.text(actor) for actor in {id(each.actor): each.actor for each, _at in entries}.values()
-    }
+    texts = _texts(entry.actor for entry, _at in entries)
     rows = [_appended(entry, heads[entry.tenant_id], at, who=texts[id(entry.actor)]) for entry, at in entries]
     moved = [heads[tenant_id] for tenant_id in sorted({row.tenant_id for row in rows})]
     if not rows:
@@ -329,6 +327,11 @@ def _claim(tenant_ids: set[UUID]) -> tuple[dict[UUID, ChainHead], datetime | Non
     heads = {row[0]: _head_of(row[:-1]) for row in found}
     # The rows come as they are locked, each with its own time.
     return heads, max((row[-1] for row in found), default=None)
+
+
+def _texts(actors: Iterable[dict[str, Any]]) -> dict[int, str]:
+    """Return the canonical text of each actor, by the id of the object. Of many entries, nearly all have the same."""
+    return {key: canonical.text(actor) for key, actor in {id(actor): actor for actor in actors}.items()}
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime, *, who: str | None = None) -> AuditEntry:

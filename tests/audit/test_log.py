@@ -10,6 +10,7 @@ import datetime as dt
 import io
 import json
 import random
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -285,6 +286,27 @@ def test_django_converts_only_json_of_what_a_sweep_writes_to_sqlite(
     for row in rows:
         beside.values_of([row], Fields(row._meta.concrete_fields))
     assert set(converted) <= {"payload", "rendered"}
+
+
+@pytest.mark.dialect
+@pytest.mark.django_db
+def test_the_actor_of_many_entries_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal actors that are other objects are written again, because they may have other types of values."""
+    tenant, actors = uuid4(), [{**an_entry(uuid4()).actor, "name": name} for name in ("Ada", "Ada", "Bo")]
+    entries = [replace(an_entry(tenant), actor=actor, detail={}) for actor in [*actors, *actors]]
+    written: list[Any] = []
+    plain = canonical.text
+
+    def note(value: Any) -> str:
+        written.append(value)
+        return plain(value)
+
+    monkeypatch.setattr(canonical, "text", note)
+    with transaction.atomic():
+        rows = recorder.record(entries, at=AT)
+    assert [each for each in written if each] == actors
+    assert [json.loads(bytes(row.canonical))["actor"] for row in rows] == [*actors, *actors]
+    assert verify(tenant).is_good
 
 
 @pytest.mark.dialect
