@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import CharField, DateTimeField
 from django.dispatch import receiver
 from django_q.brokers.orm import ORM
@@ -26,8 +26,11 @@ HEARTBEAT = "requests_app.tasks.heartbeat"
 WAIT_SECONDS = 5.0
 #: How long to wait before asking again after a database failure.
 AWAY_SECONDS = 1.0
-#: A connection of the pusher serves for this long.
+#: A connection of the pusher to PostgreSQL serves for this long.
 RENEW_SECONDS = 60.0
+#: How long the pusher waits on SQLite if it hears all commits. A task is queued by a commit. Only one whose worker was
+#: killed is due again without a commit, two minutes later.
+REST_SECONDS = 5.0
 _pause = threading.Event()
 _WAITING = CompiledQuery(
     lambda key, at: OrmQ.objects.filter(key=key, lock__lt=at).values_list("pk", flat=True)[:1],
@@ -91,17 +94,25 @@ class HeartbeatBroker(ORM):
         django-q2's own query would open a connection each time.
         """
         now = clock.monotonic()
-        if now - self._opened > RENEW_SECONDS:
-            # Somebody can have put another database in its place.
+        # Somebody can have put another database in its place. That of SQLite is then another file.
+        if connection.vendor == "sqlite":
+            close_old_connections()
+        elif now - self._opened > RENEW_SECONDS:
             connection.close()
             self._opened = now
-        if _WAITING(key=self.list_key, at=clock.here()):
-            return True
         if self._listener is None:
             # In the process that dequeues: the broker was made before the fork.
             self._listener = chime.Listener()
-        self._listener.wait(Conf.POLL)
+        if _WAITING(key=self.list_key, at=clock.here()):
+            return True
+        self._listener.wait(self._longest_wait(self._listener))
         return False
+
+    def _longest_wait(self, listener: chime.Listener) -> float:
+        """Return for how long to wait at most. SQLite has no other host, so each task that is queued is heard."""
+        if connection.vendor != "sqlite" or not listener.hears:
+            return Conf.POLL
+        return max(0.0, min(REST_SECONDS, self._next_heartbeat - clock.monotonic()))
 
     def acknowledge(self, task_id: int) -> None:
         """Remove a finished task from the queue. If that fails, only log it: the task will then be delivered again.

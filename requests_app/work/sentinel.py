@@ -22,6 +22,7 @@ from django_q.conf import Conf
 from django_q.queues import Queue
 
 from requests_app.domain import clock
+from requests_app.platform import chime
 
 #: How long a task waits before another worker is forked for it, if no other task is taken meanwhile.
 PATIENCE_SECONDS = 0.5
@@ -85,6 +86,9 @@ class Sentinel(cluster.Sentinel):
             self._rest()
             self.look()
         self.stop_event.set()
+        self.event_out.set()
+        # The pusher may rest for seconds.
+        chime.strike()
         self.stop()
 
     def look(self) -> None:

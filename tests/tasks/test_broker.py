@@ -2,9 +2,10 @@
 
 import pytest
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django_q.brokers import get_broker
 from django_q.brokers.orm import ORM
+from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signals import post_execute
 from django_q.signing import SignedPackage
@@ -12,6 +13,7 @@ from django_q.tasks import async_task
 
 from requests_app.domain import clock
 from requests_app.models import Heartbeat
+from requests_app.platform import chime
 from requests_app.work import broker as module
 from requests_app.work import heartbeats
 from requests_app.work.broker import HeartbeatBroker
@@ -25,6 +27,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     monkeypatch.setattr(module._throttle, "next_at", 0.0)
+    monkeypatch.setattr(module, "REST_SECONDS", 0.0)
     return now
 
 
@@ -45,6 +48,25 @@ def test_a_heartbeat_comes_at_once_and_then_once_in_a_while(seconds: list[float]
     seconds[0] += 0.2
     assert functions(broker.dequeue()) == [module.HEARTBEAT]
     assert OrmQ.objects.count() == 0
+
+
+def test_a_cluster_that_hears_all_commits_rests_longer_but_not_beyond_its_next_heartbeat(
+    seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REST_SECONDS", 5.0)
+    rests: list[float] = []
+    monkeypatch.setattr(chime.Listener, "wait", lambda _self, rest: rests.append(rest))
+    broker = get_broker()
+    broker.dequeue()
+    broker.dequeue()
+    seconds[0] += settings.HEARTBEAT_SECONDS - 2
+    broker.dequeue()
+    # On PostgreSQL, other hosts may queue tasks.
+    expected = [0.0, 5.0, 2.0] if connection.vendor == "sqlite" else [Conf.POLL] * 3
+    assert rests == expected
+    monkeypatch.setattr(chime.Listener, "hears", False)
+    broker.dequeue()
+    assert rests[-1] == Conf.POLL
 
 
 def test_a_heartbeat_has_no_row_and_queued_tasks_come_first(seconds: list[float]) -> None:

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
+from requests_app.platform import chime
 from requests_app.work import broker, sentinel
 from requests_app.work.sentinel import Sentinel, TaskQueue
 from tests.tasks.conftest import Notes, Running, Start, in_service, runs, wait_for
@@ -69,6 +70,16 @@ def test_a_cluster_whose_last_worker_has_ended_gets_a_new_one_without_an_alarm()
     cluster.pool = [ended]
     cluster._look_at(ended, 2.0)
     assert (len(cluster.pool), ended in cluster.pool) == (1, False)
+
+
+def test_a_pusher_that_rests_is_woken_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster: Any = Clustered([0])
+    cluster.start_event, cluster.stop_event, cluster.event_out = (multiprocessing.Event() for _ in range(3))
+    cluster._is_stopping, seen = True, []
+    monkeypatch.setattr(chime, "strike", lambda: seen.append(cluster.event_out.is_set()))
+    cluster.look, cluster.stop = lambda: None, lambda: seen.append("stop")
+    cluster.guard()
+    assert seen == [True, "stop"]
 
 
 def test_the_time_of_a_task_runs_only_while_it_runs_and_a_worker_without_a_task_is_never_ended() -> None:
