@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connections
 from django.db.backends.sqlite3 import base
 
 from requests_app.platform.database.sqlite import base as ours
@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def wrapper(file: Path) -> Iterator[DatabaseWrapper]:
     """Return a connection with the settings of a production server on SQLite."""
-    made = {**connections["default"].settings_dict, "ENGINE": "", "NAME": str(file), "CONN_MAX_AGE": 60}
+    made = {**connections["default"].settings_dict, "ENGINE": "", "NAME": str(file), "CONN_MAX_AGE": 600}
     options = {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"}
     found = DatabaseWrapper({**made, "OPTIONS": options, "CONN_HEALTH_CHECKS": False}, "default")
     yield found
@@ -56,7 +56,7 @@ def _texts(wrapper: DatabaseWrapper) -> list[Any]:
 
 
 def test_the_settings_keep_connections() -> None:
-    assert settings.DATABASES["default"]["CONN_MAX_AGE"] == (60 if connection.vendor == "sqlite" else 600)
+    assert settings.DATABASES["default"]["CONN_MAX_AGE"] == 600
 
 
 def test_a_connection_serves_the_next_request(wrapper: DatabaseWrapper) -> None:
