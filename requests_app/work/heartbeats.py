@@ -6,12 +6,14 @@ The watchdog, `/readyz` and the admin read heartbeats.
 import datetime as dt
 import os
 import socket
+from functools import partial
 
-from django.db.models import Q
+from django.db import connection
 
 from audit_app import lease
 from requests_app.models import Heartbeat
 from requests_app.platform.database.compiled import CompiledQuery, store
+from requests_app.platform.database.prepared import prepared
 
 #: How often a host writes that nothing has changed about its right to sign.
 SIGNER_EVERY = dt.timedelta(minutes=1)
@@ -76,6 +78,16 @@ def report_signer(*, at: dt.datetime, refused: str = "") -> None:
     store([Heartbeat(name=name, at=at, pid=os.getpid(), detail=detail)])
 
 
+#: Adds the row of a turn, or changes it if the turn is free.
+_CLAIM = prepared(
+    """
+    INSERT INTO requests_app_heartbeat (name, at, pid, detail) VALUES (%s, %s, %s, '')
+    ON CONFLICT (name) DO UPDATE SET at = EXCLUDED.at, pid = EXCLUDED.pid
+    WHERE requests_app_heartbeat.at <= %s OR requests_app_heartbeat.at > %s
+    """
+)
+
+
 class Turns:
     """The turns as one query has read them, so that a turn that is not free costs no further query."""
 
@@ -101,8 +113,7 @@ def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:
     Return whether this process got the turn. If the stored turn is in the future, the clock was set back since then,
     and that turn is ignored.
     """
-    free = Q(at__lte=at - every) | Q(at__gt=at + every)
-    if Heartbeat.objects.filter(free, name=name).update(at=at, pid=os.getpid()):
-        return True
-    _, created = Heartbeat.objects.get_or_create(name=name, defaults={"at": at, "pid": os.getpid()})
-    return created
+    instant = partial(Heartbeat._meta.get_field("at").get_db_prep_value, connection=connection)
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [name, instant(at), os.getpid(), instant(at - every), instant(at + every)])
+        return bool(cursor.rowcount)
