@@ -113,8 +113,9 @@ def _require_in_tree(wanted: Plan, checkpoint: Checkpoint, first: int, end: int)
 def _require_old(wanted: Plan) -> None:
     """Raise Refusal if the newest of these entries says itself that it is not older than `before`.
 
-    The plan was made from columns. One column that somebody has changed would be enough to remove young entries, and
-    afterwards nothing would show it. The bytes of an entry are in the tree. No entry is older than the entry before it.
+    A removal can't be undone, and afterwards nothing would show that young entries were removed. So this does not
+    depend on the search that made the plan. The bytes of an entry are in the tree. No entry is older than the entry
+    before it.
     """
     rows = AuditEntry.objects.filter(tenant_id=wanted.tenant_id, seq__gte=wanted.start, seq__lt=wanted.end)
     newest = rows.order_by("-seq").values_list("seq", "canonical").first()
@@ -127,7 +128,7 @@ def _require_old(wanted: Plan) -> None:
         # Only in a shard that was closed because it is damaged: everywhere else, the hashes were compared.
         return
     if at >= canonical.instant(wanted.before):
-        raise Refusal("altered", seq=seq, why="it is not as old as its column says")
+        raise Refusal("altered", seq=seq, why="it is not old enough")
 
 
 def _compare(wanted: Plan, number: int, start: int, end: int) -> None:

@@ -4,12 +4,13 @@ It removes only signed entries, in steps that can be interrupted.
 """
 
 import datetime as dt
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import checkpoints, proofs, pruning, recorder, second_process, signing_round, tree
+from audit_app import canonical, checkpoints, proofs, pruning, recorder, second_process, signing_round, tree
 from audit_app import verify as verification
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, SignedHead, Tile
@@ -253,22 +254,38 @@ def test_an_entry_that_is_gone_already_is_not_covered_up() -> None:
 @pytest.mark.dialect
 @pytest.mark.parametrize("hours", [-1000, 9])
 def test_a_changed_time_removes_no_entry_that_is_not_old(hours: int) -> None:
-    """The numbers of a period are found by the times of a few entries, which are columns."""
+    """A column changes no plan. Changed bytes do, and then nothing is removed."""
     for hour in range(64):
         append(1, at=AT + dt.timedelta(hours=hour))
     checkpoints.sign(TENANT, at=AT + dt.timedelta(hours=64))
-    before = AT + dt.timedelta(hours=10)
+    before, forged = AT + dt.timedelta(hours=10), AT + dt.timedelta(hours=hours)
     honest = planned(before=before)
     assert honest is not None
     assert honest.end == 10
     pruning.require_hashes(honest)
-    forged = connection.ops.adapt_datetimefield_value(AT + dt.timedelta(hours=hours))
-    meddle("UPDATE audit_app_auditentry SET at = %s WHERE tenant_id = %s AND seq = 31", forged, uuid_sql(TENANT))
+    change = "UPDATE audit_app_auditentry SET {} = %s WHERE tenant_id = %s AND seq = 31"
+    meddle(change.format("at"), connection.ops.adapt_datetimefield_value(forged), uuid_sql(TENANT))
+    assert planned(before=before) == honest
+    entry = AuditEntry.objects.get(tenant_id=TENANT, seq=31)
+    at = canonical.instant(AT + dt.timedelta(hours=31)).encode()
+    body = bytes(entry.canonical).replace(at, canonical.instant(forged).encode())
+    meddle(change.format("canonical"), body, uuid_sql(TENANT))
     wanted = planned(before=before)
     assert wanted is not None
     assert wanted.end == 32
     with pytest.raises(Refusal) as caught:
         pruning.require_hashes(wanted)
+    assert (caught.value.code, caught.value.detail["seq"]) == ("altered", 31)
+
+
+def test_no_plan_with_an_entry_that_is_not_old_is_followed() -> None:
+    for hour in range(64):
+        append(1, at=AT + dt.timedelta(hours=hour))
+    checkpoints.sign(TENANT, at=AT + dt.timedelta(hours=64))
+    honest = planned(before=AT + dt.timedelta(hours=10))
+    assert honest is not None
+    with pytest.raises(Refusal) as caught:
+        pruning.require_hashes(replace(honest, end=32))
     assert (caught.value.code, caught.value.detail["seq"]) == ("altered", 31)
 
 
