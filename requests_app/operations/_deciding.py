@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from requests_app.domain.ids import id_by_time
 from requests_app.domain.manifest import Signed
 from requests_app.models import Decision, Tenant
 from requests_app.operations import _signing as signing
@@ -31,6 +32,7 @@ def decide(
         signing.require_rule(rules, proof)
     away = actor.stands_in_for.get(row.tenant_id, ()) if stage == Decision.Stage.CUSTOMER else ()
     decision = Decision.new(
+        id=id_by_time(step.at),
         tenant_id=row.tenant_id,
         access_request_id=row.pk,
         stage=stage,

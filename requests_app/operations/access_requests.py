@@ -33,7 +33,7 @@ from requests_app.domain.errors import (
     RestoreNotConfirmed,
     Unacceptable,
 )
-from requests_app.domain.ids import as_id
+from requests_app.domain.ids import as_id, id_by_time
 from requests_app.domain.levels import Offer, can_change
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.manifest import Signed
@@ -297,6 +297,8 @@ def _drafted(ask: Ask, current: Step) -> AccessRequest:
     else:
         raise Unacceptable(_("Choose a ticket, or enter a law-enforcement demand."), field="ticket_id")
     current.head = current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
+    # Rows that end together were often made together. Each change of a state writes to the index of the ids, too.
+    row.pk = id_by_time(current.at)
     if not policy.is_visible(current.actor, row):
         raise NotFound
     policy.require_act(current.actor, current.action)
@@ -524,6 +526,7 @@ def _open(step: Move, facts: Tenant) -> None:
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
     closes_at = step.at + length
     grant = Grant.new(
+        id=id_by_time(step.at),
         tenant_id=row.tenant_id,
         access_request_id=row.pk,
         engineer_id=row.requested_by_id,

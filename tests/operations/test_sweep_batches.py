@@ -24,7 +24,7 @@ from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.domain.states import State
 from requests_app.messages.topics import Topic
-from requests_app.models import AccessRequest, Grant, OutboxMessage
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
 from requests_app.operations import _batches, _change, sweeps
 from requests_app.operations._change import Move
 from requests_app.platform.database.sqlite import base
@@ -121,6 +121,23 @@ def test_a_batch_stores_it_alike_if_the_clock_was_set_back_for_one_log(cast: Cas
         row["state_changed_at"].year for row in one_by_one["AccessRequest"] if row["tenant_id"] == cast.fabrikam.pk
     }
     assert years == {2031}
+
+
+def test_rows_that_are_made_after_each_other_are_beside_each_other_in_the_indexes_of_their_ids(
+    cast: Cast, travel: Traveller
+) -> None:
+    """A batch then changes few pages of these indexes: PostgreSQL adds an entry to each index of a row that changes."""
+    travel.freeze()
+    grants = []
+    for _ in range(4):
+        travel.by(seconds=1)
+        grants.append(cast.opened("contoso", window_for=3600))
+    assert [row.pk for row in grants] == sorted(row.pk for row in grants)
+    requests = [row.access_request_id for row in grants]
+    assert requests == sorted(requests)
+    decisions = list(Decision.objects.filter(stage="customer").order_by("at").values_list("pk", flat=True))
+    assert decisions == sorted(decisions)
+    assert len(decisions) == 4
 
 
 def test_a_message_that_was_posted_before_stops_no_batch(cast: Cast, travel: Traveller) -> None:
