@@ -28,6 +28,7 @@ from lockbox_site.demo.world import as_
 from requests_app import operations
 from requests_app.doors.api import oauth
 from requests_app.models import AccessRequest, Grant, Resource, Service
+from requests_app.work import feed
 from tests.browser.test_way_in import browser_of
 from tests.guard import node
 from tests.guard.conftest import until
@@ -151,18 +152,24 @@ def place(
     return live_server.url, tmp_path, tmp_path_factory.getbasetemp() / "quillo.sqlite3"
 
 
+def _end(application: Quillo) -> None:
+    """End the application, and wait until the server has ended its feed: it could read in the next test's database."""
+    application.stop()
+    until(lambda: not feed.HUB._followers, 60)
+
+
 @pytest.fixture
 def quillo(place: tuple[str, Path, Path]) -> Iterator[Quillo]:
     found = Quillo(*place)
     yield found
-    found.stop()
+    _end(found)
 
 
 @pytest.fixture
 def wiki(place: tuple[str, Path, Path]) -> Iterator[Wiki]:
     found = Wiki(*place)
     yield found
-    found.stop()
+    _end(found)
 
 
 def sign_in(page: Page, quillo: Quillo, name: str) -> None:
