@@ -55,7 +55,10 @@ class Results:
         finally:
             del self._waits[wait]
             if wait.gone is not None:
-                wait.gone.cancel()
+                # The web server's future refers to its callback also after this, and so to the call and to itself. The
+                # garbage collector does not see that, so this call would stay in memory for ever.
+                gone, wait.gone = wait.gone, None
+                gone.cancel()
 
     def _came(self, wait: _Wait, done: Future[Any]) -> None:
         """Take a result. The decision lane calls this in its threads."""
