@@ -5,9 +5,12 @@ To open a connection, SQLite reads its whole schema. This takes longer than most
 
 from __future__ import annotations
 
+import gc
 import resource
 import sqlite3
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -131,6 +134,32 @@ def test_the_places_of_values_are_found_once_for_each_text(
         monkeypatch.setattr(base, "FORMAT_QMARK_REGEX", None)
         assert cursor.execute(text, ["second"]).fetchall() == []
         assert cursor.execute("SELECT '100%'").fetchall() == [("100%",)]
+
+
+def test_waiting_for_another_program_that_writes_leaves_nothing_for_the_garbage_collector(
+    wrapper: DatabaseWrapper, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each error of a try would stay in memory with its traceback and its cursors, twenty times a second and more."""
+    wrapper.ensure_connection()
+    other, errors = sqlite3.connect(file, isolation_level=None), list[weakref.ref[Exception]]()
+    other.execute("BEGIN IMMEDIATE")
+
+    def rest(_seconds: float) -> None:
+        failure = sys.exception()
+        assert isinstance(failure, OperationalError)
+        errors.append(weakref.ref(failure))
+        if len(errors) == 3:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(ours, "sleep", rest)
+    gc.disable()
+    try:
+        wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+        wrapper.rollback()
+        assert [error() for error in errors] == [None] * 3
+    finally:
+        gc.enable()
+        other.close()
 
 
 def test_a_large_transaction_has_room_for_its_pages_and_gives_it_back(wrapper: DatabaseWrapper) -> None:

@@ -239,6 +239,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                     code = getattr(error.__cause__, "sqlite_errorcode", 0)
                     if code & _PRIMARY != sqlite3.SQLITE_BUSY or monotonic() >= until:
                         raise
+                    # Django's own frame in it refers to the error, so both would stay until garbage is collected.
+                    error.__traceback__ = None
                     sleep(LOOK)
                 else:
                     return
