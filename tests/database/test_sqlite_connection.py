@@ -136,6 +136,18 @@ def test_the_places_of_values_are_found_once_for_each_text(
         assert cursor.execute("SELECT '100%'").fetchall() == [("100%",)]
 
 
+@pytest.mark.parametrize("text", ["INSERT INTO note VALUES ('new')", "\n    insert INTO note\n    VALUES ('new')\n"])
+def test_a_statement_that_writes_takes_its_turn_also_if_it_begins_with_an_empty_line(
+    wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    turns, turn = list[bool](), wrapper.turn_of_one_statement
+    monkeypatch.setattr(wrapper, "turn_of_one_statement", lambda: (turns.append(True), turn())[1])
+    with wrapper.cursor() as cursor:
+        cursor.execute(text)
+        cursor.execute("\n SELECT text FROM note")
+    assert turns == [True]
+
+
 def test_waiting_for_another_program_that_writes_leaves_nothing_for_the_garbage_collector(
     wrapper: DatabaseWrapper, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

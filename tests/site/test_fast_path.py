@@ -695,7 +695,7 @@ def test_results_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monke
 
 
 class GoneAsInGranian:
-    """Granian's future: also after it was cancelled, it refers to its callback. The garbage collector does not see it."""
+    """Granian's future. It refers to its callback also after it was cancelled, and no garbage collector sees that."""
 
     _asyncio_future_blocking = True
 

@@ -304,5 +304,5 @@ class _Cursor(base.SQLiteCursorWrapper):
             return super().executemany(query, param_list)
 
     def _turn(self, query: str) -> AbstractContextManager[None]:
-        is_alone = query[:6].upper() in _WRITING and not self.connection.in_transaction
+        is_alone = query.lstrip()[:6].upper() in _WRITING and not self.connection.in_transaction
         return self._wrapper.turn_of_one_statement() if is_alone and self._wrapper.has_line else nullcontext()
