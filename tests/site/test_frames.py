@@ -46,6 +46,8 @@ def _in_thread(work: Callable[[], int]) -> int:
 def test_calls_at_some_depth_get_memory_each_time_unless_the_thread_has_room() -> None:
     assert _in_thread(most_faults) >= CALLS
     assert _in_thread(lambda: with_room(most_faults)) < CALLS // 10
+    # As in the parts that the supervisor has forked.
+    assert _in_thread(lambda: with_room(with_room, most_faults)) < CALLS // 10
 
 
 def test_the_threads_of_requests_have_room() -> None:
