@@ -137,6 +137,14 @@ def test_dates_are_offered_from_year_to_day(cast: Cast, staff: Client, travel: A
     assert found(staff, AccessRequest, **month, submitted_at__day=1) == []
 
 
+def test_the_first_day_of_the_calendar_is_refused_where_it_begins_before_the_calendar(
+    cast: Cast, staff: Client
+) -> None:
+    Person.objects.filter(pk=cast.stella.pk).update(time_zone="Pacific/Auckland")
+    query = {"tenant_id": str(cast.contoso.pk), "at__year": 1, "at__month": 1, "at__day": 1}
+    assert staff.get(address(AuditEntry), query).status_code == 400
+
+
 def test_dates_of_entries_are_offered_within_one_log(cast: Cast, staff: Client, travel: Any) -> None:
     travel.to(dt.datetime(2099, 12, 30, 9, 0, tzinfo=dt.UTC))
     cast.submitted("fabrikam")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import BadRequest
 from django.db import models
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, QueryDict
@@ -148,7 +149,11 @@ def _in_days(rows: QuerySet, query: QueryDict) -> QuerySet:
         # 32 days after the first of a month, it is the next month.
         end = (begin + dt.timedelta(days=32)).replace(day=1) if month else begin.replace(year=begin.year + 1)
     zone = timezone.get_current_timezone()
-    since, until = (dt.datetime.combine(date, dt.time.min, tzinfo=zone) for date in (begin, end))
+    try:
+        since, until = (dt.datetime.combine(date, dt.time.min, tzinfo=zone).astimezone(dt.UTC) for date in (begin, end))
+    except OverflowError:
+        # In zones east of Greenwich, the first day of the calendar begins before it.
+        raise BadRequest from None
     return periods.within(rows, log_id, since=since, until=until)
 
 
