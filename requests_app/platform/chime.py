@@ -94,8 +94,8 @@ class Listener:
 
     @property
     def hears(self) -> bool:
-        """Whether the pipe is there. Without it, `wait` always takes its whole time."""
-        return self._pipe is not None
+        """Whether the pipe is there and has its name. Otherwise `wait` always takes its whole time."""
+        return self._pipe is not None and self._path.exists()
 
     def wait(self, seconds: float) -> bool:
         """Wait until somebody strikes, but not longer than this. Return whether somebody did."""

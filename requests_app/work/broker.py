@@ -28,8 +28,8 @@ WAIT_SECONDS = 5.0
 AWAY_SECONDS = 1.0
 #: A connection of the pusher to PostgreSQL serves for this long.
 RENEW_SECONDS = 60.0
-#: How long the pusher waits on SQLite if it hears all commits. A task is queued by a commit. Only one whose worker was
-#: killed is due again without a commit, two minutes later.
+#: How long the pusher waits on SQLite if it hears commits. A task is queued by a commit. A task that failed, or whose
+#: worker was killed, is due again without one, after at least as long as `retry` says.
 REST_SECONDS = 5.0
 _pause = threading.Event()
 _WAITING = CompiledQuery(

@@ -68,6 +68,14 @@ def test_a_pipe_that_nobody_reads_is_removed_and_other_files_are_left_alone(plac
     assert listener.wait(30)
 
 
+def test_a_listener_whose_pipe_somebody_has_removed_knows_that_it_hears_nothing(
+    place: Path, listener: Listener
+) -> None:
+    [pipe] = place.iterdir()
+    pipe.unlink()
+    assert not listener.hears
+
+
 def test_without_a_place_a_listener_waits_its_whole_time(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path / "missing"
     listener = Listener()
