@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import resource
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 
+import pytest
+from granian import cli
+
+from lockbox_site import parts
 from lockbox_site.serving.pool import Pool
 from requests_app.platform.frames import with_room
 from requests_app.platform.lanes import Lane
+from tests.site.test_settings import manage
 
 CALLS, DEPTHS = 1_000, 400
 
@@ -82,3 +90,24 @@ def test_the_thread_of_a_lane_has_room() -> None:
     assert piece.found.result(20) < CALLS // 10
     lane.close()
     assert lane.join(seconds=5)
+
+
+def test_a_command_has_room(tmp_path: Path) -> None:
+    measure = "from tests.site.test_frames import most_faults; print(most_faults())"
+    ran = manage(tmp_path, "shell", "--no-imports", "-c", measure, DEBUG="on")
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout.splitlines()[-1]) < CALLS // 10
+
+
+def test_the_processes_of_the_web_server_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are forks of the one in which `entrypoint` runs, and go on in its frames."""
+    found: list[int] = []
+    monkeypatch.setattr(cli, "entrypoint", lambda: found.append(most_faults()))
+    monkeypatch.setattr(multiprocessing, "set_start_method", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", [])
+
+    def serve() -> int:
+        parts.run([sys.executable, "-m", "granian", "lockbox_site.rsgi:application"])
+        return found[0]
+
+    assert _in_thread(serve) < CALLS // 10
