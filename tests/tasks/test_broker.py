@@ -69,6 +69,22 @@ def test_a_cluster_that_hears_all_commits_rests_longer_but_not_beyond_its_next_h
     assert rests[-1] == Conf.POLL
 
 
+def test_a_database_that_was_replaced_is_noticed_by_a_pusher_that_has_no_task(
+    seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = get_broker()
+    broker.dequeue()
+    before = connection.connection
+    broker.dequeue()
+    assert connection.connection is before
+    if connection.vendor == "sqlite":
+        monkeypatch.setattr(connection, "_file", (0, 0))
+    else:
+        seconds[0] += module.RENEW_SECONDS + 1
+    broker.dequeue()
+    assert connection.connection is not before
+
+
 def test_a_heartbeat_has_no_row_and_queued_tasks_come_first(seconds: list[float]) -> None:
     async_task("os.getpid")
     (queued, _), (nothing, _) = tasks = get_broker().dequeue()
