@@ -219,7 +219,7 @@ def _measure(arguments: argparse.Namespace, name: str, world: World, known: dict
     others = measure.Others()
     with _progress() as bar:
         here = parts.here(world, Path(os.environ["DATA_DIR"]), known, arguments, bar)
-        found, notes = frames.with_room(PARTS[name].run, here)
+        found, notes = frames.in_one_chunk(PARTS[name].run, here)
     conditions = {"machine": measure.machine(), "foreign": others.share(), "seconds": time.monotonic() - _BEGUN}
     scale = {each: getattr(arguments, each) for each in _SCALE} | {"size": world.size}
     figures = [result.figures() for result in found]

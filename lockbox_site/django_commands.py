@@ -42,7 +42,7 @@ def run(program: str, words: list[str]) -> None:
         _examine_broken_settings(words)
     with starting.settings_or_exit(program):
         try:
-            frames.with_room(execute_from_command_line, [program, *words])
+            frames.in_one_chunk(execute_from_command_line, [program, *words])
         except (DatabaseError, DomainError) as failure:
             if unknown := _ending.unknown_in(failure):
                 sys.stderr.write(f"{program}: {unknown}\n")

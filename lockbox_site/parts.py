@@ -97,4 +97,4 @@ def _serve(options: Sequence[str]) -> None:
     # The web server forks its processes, which then share the memory of this one.
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["granian", *options]
-    frames.with_room(entrypoint)
+    frames.in_one_chunk(entrypoint)

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from requests_app.domain import clock
-from requests_app.platform.frames import with_room
+from requests_app.platform.frames import in_one_chunk
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Pool:
         self._moved_at = clock.monotonic()
         for number in range(threads):
             # Daemon threads, because a thread that is blocked in a driver must not delay the end of the process.
-            threading.Thread(target=with_room, args=(self._work,), name=f"{name}-{number + 1}", daemon=True).start()
+            threading.Thread(target=in_one_chunk, args=(self._work,), name=f"{name}-{number + 1}", daemon=True).start()
 
     @property
     def stalled_for(self) -> float:

@@ -2,8 +2,8 @@
 
 Python keeps the frames of a thread in chunks of 16 KB, and gives an empty chunk back at once. If a loop is at the end
 of a chunk, each call in it gets a chunk from the system and gives it back, which takes ten times as long as a short
-call. It depends on the depth of the calls where this happens: the list of access requests did it 417 times. A frame
-that needs more room gets a larger chunk, and the frames of all calls below it are in the rest of this chunk.
+call. The depth of the calls decides where this happens: the list of access requests did it 417 times. A frame that
+needs more room gets a larger chunk, and the frames of all calls below it are in the rest of this chunk.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: How many values the frame of `with_room` claims to store. Its chunk then has 512 KB, and 236 KB of them are left. A
+#: How many values the frame of `in_one_chunk` claims to store. Its chunk then has 512 KB, and 236 KB of it are left. A
 #: page needs about a tenth. A second such frame does not fit into what is left of the chunk of the first one: it gets a
 #: chunk of its own, with as much room. The system gives only the memory that is used.
 _VALUES = 36_000
 
 
-def with_room(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return `work(*args, **kwargs)`. Make each thread that runs requests or statements begin with this call."""
+def in_one_chunk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return `work(*args, **kwargs)`. Processes, and threads that run requests or a lane, begin with this call."""
     return work(*args, **kwargs)
 
 
-with_room.__code__ = with_room.__code__.replace(co_stacksize=_VALUES)
+in_one_chunk.__code__ = in_one_chunk.__code__.replace(co_stacksize=_VALUES)

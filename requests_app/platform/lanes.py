@@ -20,7 +20,7 @@ from django.db import connections
 
 from requests_app.platform.database import bounds
 from requests_app.platform.database.turns import TURNS
-from requests_app.platform.frames import with_room
+from requests_app.platform.frames import in_one_chunk
 
 #: From this number of callers on, the thread waits for those whom it has just served, for at most so many seconds.
 GATHERS_FROM, GATHERS_FOR = 4, 0.01
@@ -106,7 +106,7 @@ class Lane(Generic[P]):
                 raise LaneFull
             # First, because it fails if the process can't have another thread. The piece must then not stay here.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=with_room, args=(self._run,), name=self._name, daemon=True)
+                self._thread = threading.Thread(target=in_one_chunk, args=(self._run,), name=self._name, daemon=True)
                 self._thread.start()
             self._waiting.append((monotonic(), piece))
             self._size += piece.size

@@ -16,7 +16,7 @@ from granian import cli
 
 from lockbox_site import parts
 from lockbox_site.serving.pool import Pool
-from requests_app.platform.frames import with_room
+from requests_app.platform.frames import in_one_chunk
 from requests_app.platform.lanes import Lane
 from tests.site.test_settings import manage
 
@@ -53,9 +53,9 @@ def _in_thread(work: Callable[[], int]) -> int:
 
 def test_calls_at_some_depth_get_memory_each_time_unless_the_thread_has_room() -> None:
     assert _in_thread(most_faults) >= CALLS
-    assert _in_thread(lambda: with_room(most_faults)) < CALLS // 10
+    assert _in_thread(lambda: in_one_chunk(most_faults)) < CALLS // 10
     # As in the parts that the supervisor has forked.
-    assert _in_thread(lambda: with_room(with_room, most_faults)) < CALLS // 10
+    assert _in_thread(lambda: in_one_chunk(in_one_chunk, most_faults)) < CALLS // 10
 
 
 def test_the_threads_of_requests_have_room() -> None:
