@@ -123,7 +123,7 @@ def made(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> set[Made]:
 FLAGS: dict[str, set[str]] = {
     "access_requests/_row.html": {"with_tenant", "is_mine", "is_open", "has_turn", "has_again"},
     "admin/_cell.html": set(),
-    "admin/_row.html": {"is_chosen"},
+    "admin/_row.html": {"has_box"},
     "components/_deadline.html": {"is_window", "is_token", "over", "is_past", "is_soon", "has_bar"},
     "components/_footer.html": {"has_times"},
     "components/_header.html": {"has_parties", "has_tenant", "has_items"},

@@ -101,9 +101,9 @@ def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
 
 
 def cell(column: Column, model_admin: admin.ModelAdmin) -> Callable[[Any], str]:
-    """Return the function that renders a column's value of a row, as `shown` does. It is for the rows of one list.
+    """Return the function that renders this column of a row, as `shown` does. Use it for the rows of one list only.
 
-    What all rows share is found once: the field, the words of its choices, and the links to rows that several name.
+    What the rows share is found once: the field, the words of its choices, and a link to a row that several rows name.
     """
     field = _field(column, model_admin)
     if field is None:
@@ -123,7 +123,7 @@ def _field(column: Column, model_admin: admin.ModelAdmin) -> Any:
         found = model_admin.opts.get_field(column) if isinstance(column, str) else None
     except FieldDoesNotExist:
         return None
-    # The column of a foreign key has the key itself, and has its own name. Many rows are no value.
+    # "tenant_id" also finds the foreign key "tenant", but means its key. A field that leads to many rows has no value.
     return found if found is not None and found.name == column and not found.one_to_many else None
 
 
@@ -137,7 +137,7 @@ def _computed(column: Column, model_admin: admin.ModelAdmin, row: Any) -> str:
 def _renderer(field: Any) -> Callable[[Any], str]:
     """Return the function that renders a value of this field which is not empty."""
     if field.is_relation:
-        return _linked({})
+        return _link_renderer()
     if field.flatchoices:
         words = {value: str(label) for value, label in field.flatchoices}
         return lambda value: str(words.get(value, value))
@@ -146,7 +146,10 @@ def _renderer(field: Any) -> Callable[[Any], str]:
     return text.visible_block if isinstance(field, models.TextField) else _plain
 
 
-def _linked(made: dict[tuple[type, Any], str]) -> Callable[[models.Model], str]:
+def _link_renderer() -> Callable[[models.Model], str]:
+    """Return the function that renders a link to a row. It makes the link to a row only once."""
+    made: dict[tuple[type, Any], str] = {}
+
     def link(row: models.Model) -> str:
         key = type(row), row.pk
         if key not in made:

@@ -29,7 +29,7 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
     rows = list(changes.result_list)
     columns = [column for column in changes.list_display if column != "action_checkbox"]
     bulk = [act for act in model_admin.acts if act.bulk] if rows else []
-    shown_rows = table(rows, columns, model_admin, is_chosen=bool(bulk))
+    shown_rows = table(rows, columns, model_admin, has_boxes=bool(bulk))
     return {
         "table": shown_rows,
         "headings": _headings(changes, shown_rows["names"]),
@@ -45,27 +45,27 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
 
 
 def table(
-    rows: Iterable[Any], columns: Sequence[Column], model_admin: Any, *, is_chosen: bool = False
+    rows: Iterable[Any], columns: Sequence[Column], model_admin: Any, *, has_boxes: bool = False
 ) -> dict[str, Any]:
     """Return the headings, and the rows as HTML. A row's first cell links to the row's page.
 
-    With `is_chosen`, each row has a box with which people choose it.
+    With `has_boxes`, each row has a box with which people choose it.
     """
     names = [heading(column, model_admin) for column in columns]
-    first_of, *others = [cell(column, model_admin) for column in columns]
-    rest = list(zip(names[1:], others, strict=True))
+    render_first, *others = [cell(column, model_admin) for column in columns]
+    labelled = list(zip(names[1:], others, strict=True))
     body = []
     for row in rows:
-        head = first_of(row)
+        head = render_first(row)
         first = head if "<a " in head else link_to(row, _bare(head, row))
         if is_practice(row):
             first = format_html("{} {}", first, practice_badge(row))
         cells = SafeString(
-            "".join([filled("admin/_cell.html", {"label": label, "value": of(row)}) for label, of in rest])
+            "".join([filled("admin/_cell.html", {"label": name, "value": render(row)}) for name, render in labelled])
         )
-        chosen = {"pk": row.pk, "name": model_admin.name_of(row)} if is_chosen else {}
-        values = {"first": first, "cells": cells, **chosen}
-        body.append({"pk": row.pk, "html": filled("admin/_row.html", values, is_chosen=is_chosen)})
+        named = {"pk": row.pk, "name": model_admin.name_of(row)} if has_boxes else {}
+        values = {"first": first, "cells": cells, **named}
+        body.append({"pk": row.pk, "html": filled("admin/_row.html", values, has_box=has_boxes)})
     return {"names": names, "rows": body, "is_wrapped": model_admin.is_wrapped}
 
 
