@@ -131,13 +131,14 @@ def test_a_press_is_not_lost_while_the_script_is_still_loaded(
     page = ada.goto("/security/")
     virtual_authenticator(page)
 
-    def slowly(route: Route) -> None:
-        page.wait_for_timeout(1_000)
-        route.continue_()
-
-    page.route("**/js/sign*.js", slowly)
-    page.goto(f"{ada.base}/security/passkeys/add/", wait_until="commit")
-    page.get_by_role("button", name="Create the passkey").click()
+    loading: list[Route] = []
+    page.route("**/js/sign*.js", lambda route: loading.append(route))
+    with page.expect_request("**/js/sign*.js"):
+        page.goto(f"{ada.base}/security/passkeys/add/", wait_until="commit")
+    button = page.get_by_role("button", name="Create the passkey")
+    expect(button).to_have_count(0)
+    loading[0].continue_()
+    button.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Save these recovery codes")
 
 
