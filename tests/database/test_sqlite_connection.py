@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.db.backends.sqlite3 import base
 
 from requests_app.platform.database.sqlite import base as ours
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def wrapper(file: Path) -> Iterator[DatabaseWrapper]:
     """Return a connection with the settings of a production server on SQLite."""
-    made = {**connections["default"].settings_dict, "ENGINE": "", "NAME": str(file), "CONN_MAX_AGE": 600}
+    made = {**connections["default"].settings_dict, "ENGINE": "", "NAME": str(file), "CONN_MAX_AGE": 60}
     options = {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"}
     found = DatabaseWrapper({**made, "OPTIONS": options, "CONN_HEALTH_CHECKS": False}, "default")
     yield found
@@ -59,7 +59,7 @@ def _texts(wrapper: DatabaseWrapper) -> list[Any]:
 
 
 def test_the_settings_keep_connections() -> None:
-    assert settings.DATABASES["default"]["CONN_MAX_AGE"] == 600
+    assert settings.DATABASES["default"]["CONN_MAX_AGE"] == (60 if connection.vendor == "sqlite" else 600)
 
 
 def test_a_connection_serves_the_next_request(wrapper: DatabaseWrapper) -> None:
