@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,12 @@ def test_a_statement_that_writes_takes_its_turn_also_if_it_begins_with_an_empty_
     wrapper: DatabaseWrapper, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     turns, turn = list[bool](), wrapper.turn_of_one_statement
-    monkeypatch.setattr(wrapper, "turn_of_one_statement", lambda: (turns.append(True), turn())[1])
+
+    def counted() -> AbstractContextManager[None]:
+        turns.append(True)
+        return turn()
+
+    monkeypatch.setattr(wrapper, "turn_of_one_statement", counted)
     with wrapper.cursor() as cursor:
         cursor.execute(text)
         cursor.execute("\n SELECT text FROM note")
