@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from audit_app import checkpoints, evidence
+from audit_app import checkpoints, evidence, keys
 from audit_app.bundle_selection import EvidenceScope
 from audit_app.models import AuditEntry
 from audit_app.verify import verify
@@ -28,11 +29,13 @@ SINCE, UNTIL = (at.replace(hour=0) for at in (DAY, AFTER))
 
 
 @pytest.fixture
-def of_the_day(cast: Cast) -> list[int]:
+def of_the_day(cast: Cast, settings: Any, tmp_path: Path) -> list[int]:
     """Write 64 entries into an empty log, and change the time of the entry that a search reads first.
 
     A search that trusts this column finds nothing in the period, and nothing after it.
     """
+    settings.LOG_KEY_FILE = tmp_path / "log_key"
+    keys.create()
     append(40, tenant=cast.contoso.pk, at=BEFORE)
     append(16, tenant=cast.contoso.pk, at=DAY)
     append(8, tenant=cast.contoso.pk, at=AFTER)
